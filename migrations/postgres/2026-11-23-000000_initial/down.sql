@@ -1,0 +1,12 @@
+DROP TABLE throttles;
+DROP TABLE changes;
+DROP TABLE signing_keys;
+DROP TABLE spent;
+DROP TABLE families;
+DROP TABLE consents;
+DROP TABLE sessions;
+DROP TABLE one_time_links;
+DROP TABLE users;
+DROP TABLE client_secrets;
+DROP TABLE clients;
+DROP TABLE meta;

@@ -1,0 +1,6 @@
+//! Floor 1: people. Names, passwords, what is known of a person; pure rules.
+
+pub mod password;
+pub mod throttle;
+pub mod user;
+pub mod username;

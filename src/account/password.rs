@@ -1,0 +1,323 @@
+//! Passwords: what is accepted (NIST SP 800-63B-4 §3.1.1.2), how it is kept (Argon2id), and a comparison that costs
+//! the same for people who do not exist.
+//!
+//! One hash takes some 20 ms and 19 MiB by design; how many run at once is bounded by whoever calls. No clock, no row.
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::{ARGON2ID_IDENT, Argon2, Params, Version};
+use unicode_normalization::UnicodeNormalization as _;
+use zxcvbn::{Score, zxcvbn};
+
+use crate::base::entropy::Entropy;
+use crate::base::fault::Fault;
+use crate::base::secret::Secret;
+
+/// The longest password in bytes: longer ones are refused before any work is done (S-L3).
+pub const MAX_BYTES: usize = 1024;
+
+/// How much of a password is estimated, in characters: the estimate grows with the square of it.
+const ESTIMATED: usize = 64;
+
+/// From this length on a password stands alone, without a second factor (NIST SP 800-63B-4 §3.1.1.2).
+const SINGLE_FACTOR: usize = 15;
+
+/// The most memory that a stored hash may ask for, in KiB (1 GiB): a row that was tampered with must not end the process.
+const MAX_MEMORY_KIB: u32 = 1 << 20;
+/// The most passes and lanes that a stored hash may ask for.
+const MAX_ROUNDS: u32 = 64;
+
+/// A password as a row holds it: a PHC string with algorithm, cost, salt and hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// From a row. Text that is no PHC string is a password that nothing matches.
+    pub fn from_phc(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The PHC string, for a row.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+/// What one hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory in KiB; 8 for each lane or more, at most 1 GiB.
+    pub memory_kib: u32,
+    /// Passes over the memory, 1 to 64.
+    pub passes: u32,
+    /// Lanes, 1 to 64.
+    pub lanes: u32,
+}
+
+impl Default for Argon2Cost {
+    /// OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
+    fn default() -> Self {
+        Self { memory_kib: 19_456, passes: 2, lanes: 1 }
+    }
+}
+
+impl Argon2Cost {
+    fn params(self) -> Result<Params, String> {
+        if self.memory_kib > MAX_MEMORY_KIB || self.passes > MAX_ROUNDS || self.lanes > MAX_ROUNDS {
+            return Err(format!("at most {MAX_MEMORY_KIB} KiB, {MAX_ROUNDS} passes and lanes are allowed"));
+        }
+        Params::new(self.memory_kib, self.passes, self.lanes, None).map_err(|e| e.to_string())
+    }
+}
+
+/// Whether `password` may be chosen (S-L1): `min_length` characters after NFKC, at most 1,024 bytes, any characters,
+/// not easy to guess. `context` is what an attacker tries first: user name, e-mail address, the product's names.
+///
+/// The error is one sentence for the person, saying what is allowed.
+pub fn check_policy(password: &Secret<String>, context: &[&str], min_length: usize) -> Result<(), String> {
+    let Some(text) = normalized(password) else {
+        return Err(format!("at most {MAX_BYTES} bytes are allowed"));
+    };
+    if text.reveal().chars().count() < min_length {
+        return Err(format!("{min_length} characters or more are allowed, of any kind"));
+    }
+    let words = words_of(context);
+    if is_guessable(text.reveal(), &words, min_length) {
+        return Err("this one is easy to guess; several words that do not belong together are allowed, \
+                    not your name, not a common password, not a pattern"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a list of what people choose reaches `password` soon, or it is mostly made of context.
+fn is_guessable(password: &str, words: &[String], min_length: usize) -> bool {
+    // What is left without the context must be half a password of its own.
+    let mut rest = Secret::new(password.to_lowercase());
+    for word in words {
+        rest = Secret::new(rest.reveal().replace(word.as_str(), " "));
+    }
+    if rest.reveal().chars().filter(|c| !c.is_whitespace()).count() < min_length / 2 {
+        return true;
+    }
+    // zxcvbn holds the block list: 30,000 leaked passwords, words and names, and the patterns of keyboards and dates.
+    let start = Secret::new(password.chars().take(ESTIMATED).collect::<String>());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Beside a second factor 10^8 guesses are enough; alone, 10^10.
+    let wanted = if min_length < SINGLE_FACTOR { Score::Three } else { Score::Four };
+    zxcvbn(start.reveal(), &words).score() < wanted
+}
+
+/// Hashes a password that was accepted. A fault when it is longer than 1,024 bytes or the cost is out of range.
+pub fn hash(password: &Secret<String>, cost: &Argon2Cost, entropy: &Entropy) -> Result<PasswordHash, Fault> {
+    const DOING: &str = "hashing a password";
+    let Some(text) = normalized(password) else {
+        return Err(Fault::new(DOING, format!("longer than {MAX_BYTES} bytes")));
+    };
+    let params = cost.params().map_err(|e| Fault::new(DOING, e))?;
+    let salt =
+        SaltString::encode_b64(&entropy.bytes::<16>()).map_err(|e| Fault::new(DOING, e.to_string()))?;
+    Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password(text.reveal().as_bytes(), &salt)
+        .map(|phc| PasswordHash(phc.to_string()))
+        .map_err(|e| Fault::new(DOING, e.to_string()))
+}
+
+/// Whether `password` is the one that was hashed. False for a hash that is none, or asks for more than is allowed.
+pub fn verify(password: &Secret<String>, hash: &PasswordHash) -> bool {
+    let (Some(text), Some((phc, _))) = (normalized(password), read(hash)) else {
+        return false;
+    };
+    Argon2::default().verify_password(text.reveal().as_bytes(), &phc).is_ok()
+}
+
+/// Whether a hash should be made anew at the next sign-in: other cost, other algorithm. Lowered costs count too, as
+/// people whose hashes cost more than [`dummy`] could be told from those who do not exist (S-L4).
+pub fn needs_rehash(hash: &PasswordHash, cost: &Argon2Cost) -> bool {
+    let Some((phc, stored)) = read(hash) else { return true };
+    phc.algorithm != ARGON2ID_IDENT
+        || phc.version != Some(Version::V0x13.into())
+        || (stored.m_cost(), stored.t_cost(), stored.p_cost()) != (cost.memory_kib, cost.passes, cost.lanes)
+}
+
+/// A hash of the same cost that no password is known for: checked for user names that do not exist (S-L4).
+pub fn dummy(cost: &Argon2Cost) -> PasswordHash {
+    // A hash of 32 zero bytes: to find its password is to break Argon2.
+    let (salt, zeros) = ("A".repeat(22), "A".repeat(43));
+    let Argon2Cost { memory_kib, passes, lanes } = cost;
+    PasswordHash(format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${zeros}"))
+}
+
+/// NFKC, once and everywhere, so that the same keys on two keyboards are the same bytes; `None` when it is too long.
+fn normalized(password: &Secret<String>) -> Option<Secret<String>> {
+    let text = password.reveal();
+    // Measured before the work: NFKC can make a text eleven times longer.
+    (text.len() <= MAX_BYTES).then(|| Secret::new(text.nfkc().collect()))
+}
+
+/// A stored hash that may be computed: nobody made the server allocate what the row asks for.
+fn read(hash: &PasswordHash) -> Option<(argon2::PasswordHash<'_>, Params)> {
+    let phc = argon2::PasswordHash::new(&hash.0).ok()?;
+    let params = Params::try_from(&phc).ok()?;
+    let stored = Argon2Cost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
+    stored.params().ok().map(|_| (phc, params))
+}
+
+/// The context whole and in words, longest first, lower case: of ada.lovelace@example.org also lovelace, example, ada
+/// and org.
+fn words_of(context: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for text in context {
+        let text: String = text.chars().take(ESTIMATED).collect::<String>().to_lowercase();
+        words.extend(text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned));
+        words.push(text);
+    }
+    words.retain(|word| word.chars().count() >= 3);
+    words.sort_by_key(|word| Reverse(word.len()));
+    words.dedup();
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHEAP: Argon2Cost = Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 };
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn a_password_matches_its_hash_in_any_unicode_form_and_no_other() {
+        let kept = hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        assert!(kept.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+        assert!(verify(&secret("cafe\u{301} au lait a\u{300} Paris"), &kept));
+        assert!(!verify(&secret("cafe au lait à Paris"), &kept));
+        assert!(!verify(&secret("caf\u{e9} au lait à Paris\0"), &kept));
+        let again = hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(2)).unwrap();
+        assert_ne!(kept, again, "the salt differs");
+        assert_eq!(PasswordHash::from_phc(kept.as_str().to_owned()), kept);
+        assert_eq!(format!("{kept:?}"), "PasswordHash(…)");
+    }
+
+    #[test]
+    fn a_hash_is_made_anew_when_its_cost_or_kind_is_another() {
+        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        assert!(!needs_rehash(&kept, &CHEAP));
+        assert!(needs_rehash(&kept, &Argon2Cost { passes: 2, ..CHEAP }));
+        assert!(needs_rehash(&kept, &Argon2Cost::default()));
+        assert!(needs_rehash(&PasswordHash(kept.0.replace("argon2id", "argon2i")), &CHEAP));
+        assert!(needs_rehash(&PasswordHash("plain".into()), &CHEAP));
+        assert!(!needs_rehash(&dummy(&CHEAP), &CHEAP));
+    }
+
+    #[test]
+    fn the_dummy_is_computed_like_a_real_one_and_matches_nothing() {
+        let stand_in = dummy(&Argon2Cost::default());
+        let (phc, params) = read(&stand_in).unwrap();
+        assert_eq!((params.m_cost(), phc.hash.unwrap().len()), (19_456, 32));
+        for text in ["", "A", "password"] {
+            assert!(!verify(&secret(text), &stand_in));
+        }
+    }
+
+    #[test]
+    fn garbage_and_monstrous_costs_match_nothing() {
+        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        for row in [
+            String::new(),
+            "$".into(),
+            "plain text".into(),
+            "$argon2id$v=19$m=8,t=1,p=1".into(),
+            "$2b$10$abcdefghijklmnopqrstuv".into(),
+            kept.as_str().replace("m=8", "m=4294967295"),
+            kept.as_str().replace("t=1", "t=4294967295"),
+            kept.as_str().replace("p=1", "p=16777215"),
+            kept.as_str().replace("v=19", "v=99"),
+            kept.as_str().replace("argon2id", "scrypt"),
+        ] {
+            assert!(!verify(&secret("x"), &PasswordHash(row.clone())), "{row}");
+        }
+        for cost in [
+            Argon2Cost { memory_kib: 7, ..CHEAP },
+            Argon2Cost { memory_kib: u32::MAX, ..CHEAP },
+            Argon2Cost { passes: 0, ..CHEAP },
+            Argon2Cost { lanes: 0, ..CHEAP },
+        ] {
+            assert!(hash(&secret("x"), &cost, &Entropy::seeded(1)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_password_of_a_megabyte_is_refused_before_any_hashing() {
+        let long = secret(&"x".repeat(1 << 20));
+        assert!(check_policy(&long, &[], 15).is_err());
+        assert!(hash(&long, &CHEAP, &Entropy::seeded(1)).is_err());
+        assert!(!verify(&long, &dummy(&CHEAP)));
+        let longest = secret(&"correct horse battery staple ".repeat(40)[..1024]);
+        assert!(hash(&longest, &CHEAP, &Entropy::seeded(1)).is_ok());
+    }
+
+    #[test]
+    fn long_and_unguessable_is_all_that_is_asked_for() {
+        let context = ["ada.lovelace", "ada.lovelace@analytical.example", "CloudNexus Identity"];
+        for good in [
+            "otter plank vivid drum",
+            "seventeen lonely kettles",
+            "Ünïcödé wörds äre fïne töö",
+            "猫は夜の屋根で静かに月を見ている",
+            "x7#kQ!zP0vB2mN9",
+            "identity of seventeen kettles",
+            "bench-user-password-1",
+        ] {
+            assert_eq!(check_policy(&secret(good), &context, 15), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("x7#kQ!zP0vB2mN", "15 characters"),
+            ("", "15 characters"),
+            ("aaaaaaaaaaaaaaaaaaaa", "easy to guess"),
+            ("passwordpassword", "easy to guess"),
+            ("123456789012345678", "easy to guess"),
+            ("qwertyuiopasdfghjkl", "easy to guess"),
+            ("qwertyuiopasdfghjklzxcvbnm", "easy to guess"),
+            ("thisismypassword", "easy to guess"),
+            ("adalovelace1815", "easy to guess"),
+            ("CloudNexusIdentity2026!", "easy to guess"),
+            ("cloudnexus-ada.lovelace-2026", "easy to guess"),
+            ("CloudNexusIdentity", "easy to guess"),
+            ("ada.lovelace@analytical.example", "easy to guess"),
+        ] {
+            let message = check_policy(&secret(bad), &context, 15).expect_err(bad);
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+        assert_eq!(
+            check_policy(&secret("x7#kQ!zP0vB2mN"), &context, 8),
+            Ok(()),
+            "eight beside a second factor"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_panics(password in "\\PC{0,120}|[\\s\\S]{0,120}", context in "\\PC{0,40}", row in "\\PC{0,60}") {
+            let _ = check_policy(&secret(&password), &[&context, &password], 8);
+            let phc = format!("$argon2id$v=19$m=8,t=1,p=1${row}$AAAA");
+            for row in [row, phc] {
+                prop_assert!(!verify(&secret(&password), &PasswordHash(row)));
+            }
+        }
+    }
+}

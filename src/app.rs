@@ -1,0 +1,224 @@
+//! Floor 3: everything that a request needs, in one place: settings, clock, chance, keys, store, and the snapshots kept in memory.
+//!
+//! One `App` is one node. Tests make one with a manual clock and seeded chance; the command line makes one beside a running server.
+
+mod hashing;
+mod master_key;
+mod snapshot;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::encoding::base64url;
+use crate::base::entropy::Entropy;
+use crate::base::seal::{MacPurpose, Vault};
+use crate::base::time::{Clock, Timestamp};
+use crate::config::Settings;
+use crate::jose::keyring::KeyPolicy;
+use crate::store::counters::Counters;
+use crate::store::lock::ServeLock;
+use crate::store::{OpenError, Store, StoreOptions, meta, migrate};
+
+pub use self::hashing::{Hashing, Match};
+pub use self::snapshot::Snapshots;
+
+/// What this process is to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A node that answers requests. Holds the lock of an SQLite file.
+    Server,
+    /// A command beside it.
+    Tool,
+}
+
+/// One node.
+pub struct App {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Where "now" comes from.
+    pub clock: Clock,
+    /// Where chance comes from.
+    pub entropy: Entropy,
+    /// The keys derived from the master key.
+    pub vault: Vault,
+    /// The rows.
+    pub store: Store,
+    /// Sliding windows of failures and limits.
+    pub counters: Counters,
+    /// Password hashing, bounded.
+    pub hashing: Hashing,
+    snapshots: Snapshots,
+    draining: AtomicBool,
+    _lock: Option<ServeLock>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("public_url", &self.settings.public_url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Why a node does not start. Each is one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made or used.
+    #[error("data_dir {path}: {problem}", path = path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        problem: std::io::Error,
+    },
+    /// The master key is missing, unreadable, malformed, or of another database.
+    #[error("master_key_file {path}: {problem}", path = path.display())]
+    MasterKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The database cannot be opened, is damaged, is newer than this program, or is in use.
+    #[error("database_url {url}: {problem}")]
+    Database {
+        /// The address, without its password.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Redis cannot be used.
+    #[error("{0}")]
+    Redis(String),
+    /// The keys in the database cannot be used.
+    #[error("signing keys: {0}")]
+    Keys(String),
+}
+
+impl App {
+    /// Opens the database, checks the master key against it, migrates, and reads what is kept in memory.
+    ///
+    /// Nothing is changed before everything that can refuse has agreed: a wrong key, a damaged file or a newer database
+    /// leaves no trace. Only an empty database gets a new master key; over old data nothing is made anew.
+    pub async fn open(
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+        role: Role,
+    ) -> Result<Arc<Self>, StartError> {
+        let refused = |e: OpenError| StartError::Database {
+            url: settings.database_url.masked(),
+            problem: e.to_string(),
+        };
+        let options = store_options(&settings);
+        let found = migrate::look(&options).map_err(refused)?;
+        let (master, made) = master_key::load_or_make(&settings.master_key_file, found.fresh, &entropy)?;
+        let vault = Vault::new(&master);
+        let check = base64url(&vault.mac(MacPurpose::KeyCheck, &[b"master key"]));
+        let wrong_key = |problem: &str| StartError::MasterKey {
+            path: settings.master_key_file.clone(),
+            problem: problem.to_owned(),
+        };
+        if found.key_check.is_some_and(|kept| kept != check) {
+            return Err(wrong_key("this is not the master key of this database; put the right file back"));
+        }
+        make_data_dir(&settings)?;
+        let lock = match (role, settings.database_url.sqlite_path()) {
+            (Role::Server, Some(path)) => Some(ServeLock::take(path).map_err(refused)?),
+            _ => None,
+        };
+        // Another node may have been first since we looked: then its key lies there, and this is refused.
+        if let Some(made) = made {
+            made.write()?;
+        }
+        let store = Store::open(&options).map_err(refused)?;
+        let ours = check.clone();
+        let kept = store
+            .write(move |conn| {
+                meta::set_once(conn, meta::KEY_CHECK, &ours)?;
+                meta::find(conn, meta::KEY_CHECK)
+            })
+            .await
+            .map_err(|e| StartError::Database {
+                url: settings.database_url.masked(),
+                problem: e.to_string(),
+            })?;
+        if kept.as_deref() != Some(check.as_str()) {
+            return Err(wrong_key("another node made this database with its own key; copy that file here"));
+        }
+
+        let counters =
+            Counters::open(settings.redis_url.as_ref()).map_err(|e| StartError::Redis(e.to_string()))?;
+        let hashing = Hashing::new(&settings.passwords);
+        let snapshots = Snapshots::default();
+        let app = Self {
+            settings,
+            clock,
+            entropy,
+            vault,
+            store,
+            counters,
+            hashing,
+            snapshots,
+            draining: AtomicBool::new(false),
+            _lock: lock,
+        };
+        app.load_snapshots().await.map_err(|e| StartError::Keys(e.to_string()))?;
+        Ok(Arc::new(app))
+    }
+
+    /// The present moment. A flow reads it once and passes it down.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The issuer, byte for byte as configured (C18).
+    pub fn issuer(&self) -> &str {
+        self.settings.public_url.as_str()
+    }
+
+    /// When keys are published, sign, retire and are forgotten.
+    pub fn key_policy(&self) -> KeyPolicy {
+        let tokens = &self.settings.tokens;
+        KeyPolicy {
+            rotate_every: self.settings.signing.rotate_seconds,
+            propagation: self.settings.key_propagation_seconds(),
+            longest_token_life: tokens.access_seconds.max(tokens.id_seconds),
+            hint_memory: 400 * 86_400,
+        }
+    }
+
+    /// From now on `/readyz` says no, so that a balancer sends nobody here any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the node is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}
+
+/// How the settings open the database.
+pub fn store_options(settings: &Settings) -> StoreOptions {
+    StoreOptions {
+        pool_size: settings.database.pool_size,
+        queue: settings.database.queue,
+        busy_seconds: u32::try_from(settings.database.busy_seconds).unwrap_or(5),
+        ..StoreOptions::new(settings.database_url.as_str())
+    }
+}
+
+fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
+    let path = &settings.data_dir;
+    let refused = |problem| StartError::DataDir { path: path.clone(), problem };
+    if !path.exists() {
+        std::fs::create_dir_all(path).map_err(refused)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(refused)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! What a node keeps in memory, and how it stays fresh: clients and signing keys, read at start, then row by row as the
+//! change feed names them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use super::App;
+use crate::base::fault::Fault;
+use crate::base::id::ClientId;
+use crate::base::seal::Purpose;
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::jose::keyring::{Keyring, StoredKey};
+use crate::oauth::client::Client;
+use crate::oauth::redirect_uri;
+use crate::store::changes::{self, ChangeKind};
+use crate::store::{StoreError, clients, signing_keys};
+
+/// The registered clients, and the web origins that their pages come from.
+#[derive(Debug, Default)]
+struct Clients {
+    by_id: HashMap<ClientId, Arc<Client>>,
+    origins: HashSet<String>,
+    any_loopback: bool,
+}
+
+impl Clients {
+    fn of(by_id: HashMap<ClientId, Arc<Client>>) -> Self {
+        let live = || by_id.values().filter(|c| c.disabled_at.is_none());
+        let origins = live()
+            .flat_map(|c| c.metadata.redirect_uris.iter())
+            .filter_map(|uri| redirect_uri::origin(uri))
+            .collect();
+        let any_loopback = live().any(|c| c.metadata.any_loopback_redirect);
+        Self { by_id, origins, any_loopback }
+    }
+}
+
+/// A key ring, and what it was built of. A ring of other rows than the present ones is no longer looked at, so that one
+/// that was slow to build can never bring a revoked key back.
+#[derive(Debug)]
+struct Built {
+    of: Arc<Vec<StoredKey>>,
+    at: Timestamp,
+    keyring: Arc<Keyring>,
+}
+
+impl Built {
+    fn is_good(&self, keys: &Arc<Vec<StoredKey>>, now: Timestamp) -> bool {
+        Arc::ptr_eq(&self.of, keys)
+            && now >= self.at
+            && self.keyring.next_change().is_none_or(|change| now < change)
+    }
+}
+
+/// The snapshots of one node.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    clients: ArcSwap<Clients>,
+    stored_keys: ArcSwap<Vec<StoredKey>>,
+    keyring: ArcSwap<Option<Built>>,
+    /// The last change that was applied.
+    cursor: AtomicI64,
+    /// One applier at a time, so that an older state never overwrites a newer one.
+    applying: Mutex<()>,
+}
+
+impl App {
+    /// The client of that id, disabled ones included.
+    pub fn client(&self, id: &ClientId) -> Option<Arc<Client>> {
+        self.snapshots.clients.load().by_id.get(id).cloned()
+    }
+
+    /// Whether a registered client's pages come from `origin`: CORS (C12).
+    pub fn is_registered_origin(&self, origin: &str) -> bool {
+        let clients = self.snapshots.clients.load();
+        clients.origins.contains(origin) || (clients.any_loopback && redirect_uri::is_loopback_origin(origin))
+    }
+
+    /// The signing keys as the database has them.
+    pub fn stored_keys(&self) -> Arc<Vec<StoredKey>> {
+        self.snapshots.stored_keys.load_full()
+    }
+
+    /// The key ring at `now`. It is built anew when a key comes of age, without the database.
+    pub fn keyring(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        let keys = self.stored_keys();
+        if let Some(built) = self.snapshots.keyring.load().as_ref()
+            && built.is_good(&keys, now)
+        {
+            return Ok(Arc::clone(&built.keyring));
+        }
+        let keyring = Arc::new(Keyring::build(&keys, &self.key_policy(), now)?);
+        let built = Built { of: keys, at: now, keyring: Arc::clone(&keyring) };
+        self.snapshots.keyring.store(Arc::new(Some(built)));
+        Ok(keyring)
+    }
+
+    /// Reads everything anew: at start, and when the feed was swept past our cursor.
+    pub(super) async fn load_snapshots(&self) -> Result<(), StoreError> {
+        let _alone = self.snapshots.applying.lock().await;
+        self.load_all().await
+    }
+
+    async fn load_all(&self) -> Result<(), StoreError> {
+        // The cursor first: a change that comes in between is applied twice, which does no harm; never is one missed.
+        let (cursor, all) = self.store.read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?))).await?;
+        let by_id = all.into_iter().map(|c| (c.id.clone(), Arc::new(c))).collect();
+        self.snapshots.clients.store(Arc::new(Clients::of(by_id)));
+        self.load_keys().await?;
+        self.snapshots.cursor.store(cursor, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn load_keys(&self) -> Result<(), StoreError> {
+        let rows = self.store.read(signing_keys::all).await?;
+        let mut keys = Vec::with_capacity(rows.len());
+        for row in rows {
+            let private_der = match &row.private_sealed {
+                None => None,
+                Some(sealed) => Some(Secret::new(
+                    self.vault.open_bytes(Purpose::PrivateKey, sealed).ok_or_else(|| {
+                        StoreError::Fault(Fault::new(
+                            "opening a sealed signing key",
+                            "the master key does not fit",
+                        ))
+                    })?,
+                )),
+            };
+            let public_jwk = serde_json::from_str(&row.public_jwk)
+                .map_err(|e| StoreError::Fault(Fault::new("reading the public half of a signing key", e)))?;
+            keys.push(StoredKey {
+                kid: row.kid,
+                alg: row.alg,
+                generation: row.generation,
+                private_der,
+                public_jwk,
+                created_at: row.created_at,
+                sign_from: row.sign_from,
+                revoked_at: row.revoked_at,
+            });
+        }
+        self.snapshots.stored_keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Applies what changed since the last call, on this node's own writes at once, on others' within a poll.
+    ///
+    /// # Errors
+    /// When the database does not answer; the snapshots stay as they are, and the next call catches up.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let _alone = self.snapshots.applying.lock().await;
+        let cursor = self.snapshots.cursor.load(Ordering::SeqCst);
+        let feed = self.store.read(move |conn| changes::since(conn, cursor)).await?;
+        if feed.gap {
+            return self.load_all().await;
+        }
+        let changes = feed.changes;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if changes.iter().any(|c| c.kind == ChangeKind::SigningKey) {
+            self.load_keys().await?;
+        }
+        let ids: HashSet<ClientId> = changes
+            .iter()
+            .filter(|c| c.kind == ChangeKind::Client)
+            .filter_map(|c| c.subject.parse().ok())
+            .collect();
+        if !ids.is_empty() {
+            let mut by_id = self.snapshots.clients.load().by_id.clone();
+            for id in ids {
+                let wanted = id.clone();
+                match self.store.read(move |conn| clients::find(conn, &wanted)).await? {
+                    Some(client) => by_id.insert(id, Arc::new(client)),
+                    None => by_id.remove(&id),
+                };
+            }
+            self.snapshots.clients.store(Arc::new(Clients::of(by_id)));
+        }
+        self.snapshots.cursor.store(feed.position, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::Role;
+    use crate::base::algorithm::Algorithm;
+    use crate::base::entropy::Entropy;
+    use crate::base::time::Clock;
+    use crate::jose::signing_key::SigningKey;
+    use crate::store::signing_keys::SigningKeyRow;
+
+    async fn add_key(app: &App, generation: i64) -> String {
+        let new = SigningKey::generate(Algorithm::Es256, 2048, &app.entropy).unwrap();
+        let row = SigningKeyRow {
+            kid: new.kid.clone(),
+            alg: Algorithm::Es256,
+            generation,
+            private_sealed: Some(app.vault.seal_bytes(
+                Purpose::PrivateKey,
+                new.private_der.reveal(),
+                &app.entropy,
+            )),
+            public_jwk: new.public_jwk.to_string(),
+            created_at: app.now(),
+            sign_from: app.now(),
+            revoked_at: None,
+        };
+        app.store.write(move |conn| signing_keys::insert(conn, &row)).await.unwrap();
+        app.catch_up().await.unwrap();
+        new.kid
+    }
+
+    #[tokio::test]
+    async fn a_ring_that_was_slow_to_build_does_not_bring_a_revoked_key_back_p3() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = ("CNX_DATA_DIR".to_owned(), dir.path().display().to_string());
+        let settings = crate::config::load(None, [place].into_iter(), None).unwrap().settings;
+        let clock = Clock::manual(Timestamp::from_secs(1_000));
+        let app = App::open(settings, clock, Entropy::system(), Role::Tool).await.unwrap();
+        let now = app.now();
+        let kid = add_key(&app, 1).await;
+        add_key(&app, 2).await;
+        assert!(app.keyring(now).unwrap().jwks().json.contains(&kid));
+        // A request begins to build a ring of these rows; before it is done, the key is revoked.
+        let slow = app.snapshots.keyring.load_full();
+        let revoked = kid.clone();
+        app.store.write(move |conn| signing_keys::revoke(conn, &revoked, now)).await.unwrap();
+        app.catch_up().await.unwrap();
+        app.snapshots.keyring.store(slow);
+        assert!(!app.keyring(now).unwrap().jwks().json.contains(&kid));
+    }
+}

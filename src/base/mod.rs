@@ -1,0 +1,15 @@
+//! Floor 0: the words that everything else is said in. Time, chance, secrets, sealed values, ids, proofs and faults.
+//!
+//! Nothing here knows a protocol, a database or a web server.
+
+pub mod algorithm;
+pub mod digest;
+pub mod encoding;
+pub mod entropy;
+pub mod fault;
+pub mod id;
+pub mod json;
+pub mod proof;
+pub mod seal;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,341 @@
+//! What `cnx doctor` looks at outside the database: files and their modes, the clock, the listener, the issuer, Redis.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::doctor::{Finding, answers_as};
+use crate::base::time::Timestamp;
+use crate::config::{Loaded, Settings};
+
+/// The longest that a neighbour is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything, in the order in which a start would meet it.
+pub(super) fn machine(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
+    let settings = &loaded.settings;
+    let mut findings = vec![sources(loaded)];
+    findings.extend(exposed_settings(loaded));
+    findings.push(data_dir(&settings.data_dir));
+    findings.push(master_key(settings));
+    findings.extend(tls(settings));
+    findings.push(clock(now));
+    findings.push(listener("listen", settings.listen, settings));
+    findings.extend(settings.metrics_listen.map(|address| listener("metrics_listen", address, settings)));
+    findings.push(public_url(settings));
+    findings.extend(settings.redis_url.as_ref().map(|url| redis(url.reveal())));
+    findings
+}
+
+fn sources(loaded: &Loaded) -> Finding {
+    let from = |test: &dyn Fn(&str) -> bool| loaded.sources.iter().filter(|s| test(&s.from)).count();
+    let environment = from(&|place| place.starts_with("CNX_"));
+    let defaults = from(&|place| place == "default" || place.starts_with("derived"));
+    let file = loaded.sources.len() - environment - defaults;
+    Finding::ok(
+        "settings",
+        format!("{file} from a file, {environment} from the environment, {defaults} by default"),
+    )
+}
+
+/// A settings file that holds a password and that others may read.
+fn exposed_settings(loaded: &Loaded) -> Option<Finding> {
+    let secret = loaded.sources.iter().find(|s| {
+        let holds_one = s.value.as_ref().is_some_and(|value| value.contains("***"));
+        holds_one && !s.from.starts_with("CNX_")
+    })?;
+    let (path, _) = secret.from.rsplit_once(':')?;
+    let mode = mode(Path::new(path))?;
+    (mode & 0o077 != 0).then(|| {
+        Finding::warn(
+            "settings",
+            format!("{path} holds a password ({}) and others may read it (mode {mode:03o})", secret.key),
+            format!("chmod 600 {path}"),
+        )
+    })
+}
+
+fn data_dir(path: &Path) -> Finding {
+    const CHECK: &str = "data folder";
+    let name = path.display();
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Finding::ok(CHECK, format!("{name} is not there yet; the first start makes it"))
+        }
+        Err(error) => Finding::fail(CHECK, format!("{name}: {error}"), "let the server's user enter it"),
+        Ok(data) if !data.is_dir() => {
+            Finding::fail(CHECK, format!("{name} is no folder"), "name a folder in data_dir")
+        }
+        Ok(_) => match mode(path) {
+            Some(mode) if mode & 0o022 != 0 => Finding::fail(
+                CHECK,
+                format!("{name} may be written by others (mode {mode:03o})"),
+                format!("chmod 700 {name}"),
+            ),
+            Some(mode) if mode & 0o055 != 0 => Finding::warn(
+                CHECK,
+                format!("{name} may be entered by others (mode {mode:03o})"),
+                format!("chmod 700 {name}"),
+            ),
+            _ => Finding::ok(CHECK, format!("{name} is the server's own")),
+        },
+    }
+}
+
+fn master_key(settings: &Settings) -> Finding {
+    const CHECK: &str = "master key";
+    let path = &settings.master_key_file;
+    let name = path.display();
+    let has_data = settings.database_url.sqlite_path().is_some_and(Path::exists);
+    match std::fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && has_data => Finding::fail(
+            CHECK,
+            format!("{name} is missing, and the database may hold data that only it can open"),
+            "put it back from where the database came from; only an empty database gets a new one",
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound && !settings.database_url.is_sqlite() => {
+            Finding::warn(
+                CHECK,
+                format!("{name} is missing, which is right only for a database that was never used"),
+                "copy it from the node that first used the database",
+            )
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Finding::ok(CHECK, format!("{name} is not there yet; the first start makes it"))
+        }
+        Err(error) => Finding::fail(CHECK, format!("{name}: {error}"), "let the server's user read it"),
+        Ok(_) => match mode(path) {
+            Some(mode) if mode & 0o077 != 0 => Finding::fail(
+                CHECK,
+                format!("{name} may be read by others (mode {mode:03o})"),
+                format!("chmod 600 {name}"),
+            ),
+            _ => Finding::ok(CHECK, format!("{name} is the server's own")),
+        },
+    }
+}
+
+fn tls(settings: &Settings) -> Vec<Finding> {
+    const CHECK: &str = "tls";
+    let Some(tls) = &settings.tls else { return Vec::new() };
+    let readable = |key: &str, path: &Path| match std::fs::read_to_string(path) {
+        Err(error) => Finding::fail(
+            CHECK,
+            format!("{key} {}: {error}", path.display()),
+            "name a PEM file that the server's user may read",
+        ),
+        Ok(text) if !text.contains("-----BEGIN ") => {
+            Finding::fail(CHECK, format!("{key} {} is no PEM file", path.display()), "convert it to PEM")
+        }
+        Ok(_) => Finding::ok(CHECK, format!("{key} {} is there", path.display())),
+    };
+    let mut findings = vec![readable("tls.cert", &tls.cert), readable("tls.key", &tls.key)];
+    if let Some(mode) = mode(&tls.key).filter(|mode| mode & 0o007 != 0) {
+        let message = format!("tls.key {} may be read by everybody (mode {mode:03o})", tls.key.display());
+        findings.push(Finding::fail(CHECK, message, format!("chmod 600 {}", tls.key.display())));
+    }
+    findings
+}
+
+/// A clock that is decades off is one that was never set; finer faults show against rows, not here.
+fn clock(now: Timestamp) -> Finding {
+    const YEAR_2024: i64 = 1_704_067_200;
+    const YEAR_2100: i64 = 4_102_444_800;
+    let shown = now.to_rfc3339();
+    if (YEAR_2024..YEAR_2100).contains(&now.as_secs()) {
+        Finding::ok("clock", format!("it is {shown}"))
+    } else {
+        Finding::fail("clock", format!("it cannot be {shown}"), "set the clock by NTP; tokens live by it")
+    }
+}
+
+fn listener(check: &'static str, address: SocketAddr, settings: &Settings) -> Finding {
+    let Err(error) = TcpListener::bind(address) else {
+        return Finding::ok(check, format!("{address} is free"));
+    };
+    match error.kind() {
+        ErrorKind::AddrInUse if check == "listen" && settings.tls.is_none() => match ask(address) {
+            Some(answer) if answers_as(settings, &answer) => {
+                Finding::ok(check, format!("a server of this issuer answers on {address}"))
+            }
+            _ => Finding::fail(
+                check,
+                format!("another program holds {address}"),
+                "stop it, or set listen to a free port",
+            ),
+        },
+        ErrorKind::AddrInUse => Finding::warn(
+            check,
+            format!("{address} is in use"),
+            "fine when the server runs; else stop what holds it",
+        ),
+        ErrorKind::PermissionDenied => Finding::fail(
+            check,
+            format!("{address}: this user may not listen there"),
+            "use a port from 1024 on, or give the binary CAP_NET_BIND_SERVICE",
+        ),
+        _ => Finding::fail(check, format!("{address}: {error}"), "name an address of this machine"),
+    }
+}
+
+/// What the listener says about itself; nothing when it does not speak plain HTTP.
+fn ask(address: SocketAddr) -> Option<String> {
+    let address = match address {
+        any if any.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], any.port())),
+        one => one,
+    };
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_write_timeout(Some(PATIENCE)).ok()?;
+    let request = format!(
+        "GET /.well-known/openid-configuration HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.take(64 * 1024).read_to_end(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn public_url(settings: &Settings) -> Finding {
+    const CHECK: &str = "public_url";
+    let url = &settings.public_url;
+    if url.is_loopback() {
+        let shown_port = url::Url::parse(url.as_str()).ok().and_then(|u| u.port_or_known_default());
+        if shown_port != Some(settings.listen.port()) {
+            let message = format!("{url} names another port than listen ({})", settings.listen);
+            return Finding::warn(
+                CHECK,
+                message,
+                "fine when something forwards the port; else make them agree",
+            );
+        }
+        return Finding::ok(CHECK, format!("{url}: this machine only"));
+    }
+    if settings.tls.is_none() && settings.trusted_proxies.is_empty() {
+        return Finding::warn(
+            CHECK,
+            format!(
+                "{url} is served by a proxy that trusted_proxies does not name: every caller looks like the proxy"
+            ),
+            "set trusted_proxies to the proxy's address, so that limits count callers",
+        );
+    }
+    let port = url::Url::parse(url.as_str()).ok().and_then(|u| u.port_or_known_default()).unwrap_or(443);
+    match (url.host().trim_matches(['[', ']']), port).to_socket_addrs() {
+        Ok(_) => Finding::ok(CHECK, format!("{url} has an address")),
+        Err(error) => Finding::warn(
+            CHECK,
+            format!("{url} has no address here: {error}"),
+            "make a DNS record for it; browsers and resource servers need one",
+        ),
+    }
+}
+
+fn redis(url: &str) -> Finding {
+    const CHECK: &str = "redis";
+    let parsed = url::Url::parse(url).ok();
+    let host =
+        parsed.as_ref().and_then(|u| u.host_str()).unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = parsed.as_ref().and_then(url::Url::port).unwrap_or(6379);
+    let reached = (host.as_str(), port)
+        .to_socket_addrs()
+        .ok()
+        .into_iter()
+        .flatten()
+        .any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok());
+    if reached {
+        Finding::ok(CHECK, format!("{host}:{port} can be reached"))
+    } else {
+        Finding::warn(
+            CHECK,
+            format!("{host}:{port} cannot be reached: each node limits by itself"),
+            "start Redis or correct redis_url",
+        )
+    }
+}
+
+/// The permission bits; nothing where there are none.
+fn mode(path: &Path) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).ok().map(|data| data.permissions().mode() & 0o777)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::doctor::State;
+    use super::*;
+    use crate::config;
+
+    fn settings(pairs: &[(&str, String)]) -> Loaded {
+        config::load(None, pairs.iter().map(|(n, v)| ((*n).to_owned(), v.clone())), None).unwrap()
+    }
+
+    #[cfg(unix)]
+    fn chmod(path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_may_read_or_write_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for (mode, state) in [(0o700, State::Ok), (0o755, State::Warn), (0o777, State::Fail)] {
+            chmod(folder.path(), mode);
+            assert_eq!(data_dir(folder.path()).state, state, "{mode:o}");
+        }
+        chmod(folder.path(), 0o700);
+        let loaded = settings(&[("CNX_DATA_DIR", folder.path().display().to_string())]);
+        assert_eq!(master_key(&loaded.settings).state, State::Ok, "an empty folder gets one");
+        std::fs::write(folder.path().join("cnx.db"), "").unwrap();
+        assert_eq!(master_key(&loaded.settings).state, State::Fail, "data without its key");
+        let key = folder.path().join("master.key");
+        std::fs::write(&key, "x").unwrap();
+        for (mode, state) in [(0o600, State::Ok), (0o640, State::Fail), (0o644, State::Fail)] {
+            chmod(&key, mode);
+            assert_eq!(master_key(&loaded.settings).state, state, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_held_port_is_told_from_a_running_server() {
+        let loaded = settings(&[]);
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap();
+        let issuer = loaded.settings.public_url.as_str().to_owned();
+        let neighbour = std::thread::spawn(move || {
+            for body in [format!("{{\"issuer\":\"{issuer}\"}}"), "nothing of ours".to_owned()] {
+                let (mut stream, _) = holder.accept().unwrap();
+                let mut buffer = [0; 1024];
+                let _ = stream.read(&mut buffer).unwrap();
+                stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(listener("listen", address, &loaded.settings).state, State::Ok);
+        assert_eq!(listener("listen", address, &loaded.settings).state, State::Fail);
+        neighbour.join().unwrap();
+        assert_eq!(listener("listen", "192.0.2.1:80".parse().unwrap(), &loaded.settings).state, State::Fail);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_found() {
+        assert_eq!(clock(Timestamp::from_secs(0)).state, State::Fail);
+        assert_eq!(clock(Timestamp::from_secs(1_800_000_000)).state, State::Ok);
+    }
+
+    #[test]
+    fn an_issuer_behind_an_unnamed_proxy_is_a_warning() {
+        let https = ("CNX_PUBLIC_URL", "https://id.example.invalid".to_owned());
+        assert_eq!(public_url(&settings(&[https]).settings).state, State::Warn);
+        assert_eq!(public_url(&settings(&[]).settings).state, State::Ok);
+    }
+}

@@ -1,0 +1,177 @@
+//! Floor 6: the command line. One file per command; each reads its arguments, asks a flow, and prints what came of it.
+//!
+//! Every command takes `--json`: one JSON document on standard output. Logs and reasons go to standard error. The exit
+//! code is 0 for done, 1 for refused (one line says why), 2 for bad usage.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{App, Role};
+use crate::base::entropy::Entropy;
+use crate::base::time::Clock;
+use crate::config::{self, ConfigError, Loaded};
+use crate::oauth::error::OAuthError;
+use crate::store::StoreError;
+
+mod client;
+mod client_add;
+mod dev;
+mod doctor;
+mod doctor_checks;
+mod duration;
+mod inert;
+mod logs;
+mod metrics;
+mod migrate;
+mod print;
+mod serve;
+mod settings;
+mod signing_key;
+mod stdin;
+mod user;
+
+#[derive(Parser)]
+#[command(name = "cnx", version, arg_required_else_help = true)]
+#[command(about = "CloudNexus Identity: an OAuth 2 and OpenID Connect server in one binary")]
+struct Cnx {
+    /// The settings file; cnx.toml in the working directory is read when it exists
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Bring the database up to date, or check whether it is
+    Migrate(migrate::Arguments),
+    /// Show every setting in force and where it came from
+    Config,
+    /// Explain what is wrong and how to mend it
+    Doctor,
+    /// People: add, list, disable, enable, set a password
+    #[command(subcommand)]
+    User(user::Command),
+    /// OAuth clients (apps): add, list, show, rotate the secret, delete
+    #[command(subcommand)]
+    Client(client::Command),
+    /// The server's own signing keys: list, rotate, revoke
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
+}
+
+/// Runs the command line and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cnx = match Cnx::try_parse_from(arguments) {
+        Ok(cnx) => cnx,
+        Err(usage) => {
+            // Help and version are answers, everything else is bad usage; a reader that went away is no error.
+            drop(usage.print());
+            return if usage.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let context = Context { config: cnx.config, json: cnx.json };
+    let done = match cnx.command {
+        Command::Serve(arguments) => serve::run(&context, &arguments),
+        Command::Migrate(arguments) => migrate::run(&context, &arguments),
+        Command::Config => settings::run(&context),
+        Command::Doctor => doctor::run(&context),
+        Command::User(command) => user::run(&context, command),
+        Command::Client(command) => client::run(&context, command),
+        Command::SigningKey(command) => signing_key::run(&context, command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => {
+            if let Refused::Because(reason) = refused {
+                print::reason(&reason);
+            }
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// What every command is told.
+struct Context {
+    config: Option<PathBuf>,
+    json: bool,
+}
+
+/// Why a command ended with 1.
+enum Refused {
+    /// One line for standard error.
+    Because(String),
+    /// What was printed says it already.
+    Told,
+}
+
+impl Refused {
+    fn because(reason: impl std::fmt::Display) -> Self {
+        Self::Because(reason.to_string())
+    }
+}
+
+impl From<ConfigError> for Refused {
+    fn from(error: ConfigError) -> Self {
+        Self::because(error)
+    }
+}
+
+impl From<OAuthError> for Refused {
+    /// To the person who runs the server, a fault is told in full.
+    fn from(error: OAuthError) -> Self {
+        match error {
+            OAuthError::Server(fault) => Self::because(fault),
+            OAuthError::Busy => {
+                Self::because("the database does not answer now; nothing was changed, try again")
+            }
+            other => Self::Because(other.description()),
+        }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::because(error)
+    }
+}
+
+impl Context {
+    /// The settings in force.
+    fn load(&self) -> Result<Loaded, Refused> {
+        Ok(config::load(self.config.as_deref(), config::process_environment(), None)?)
+    }
+
+    /// Does `work` with the database open, beside a server that may be running.
+    fn with_app<T, F>(&self, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Refused>>,
+    {
+        let loaded = self.load()?;
+        let _logs = logs::start(&loaded, logs::For::Tool);
+        runtime()?.block_on(async {
+            let app = App::open(loaded.settings, Clock::System, Entropy::system(), Role::Tool)
+                .await
+                .map_err(Refused::because)?;
+            let done = work(Arc::clone(&app)).await;
+            app.store.close();
+            done
+        })
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Refused> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Refused::Because(format!("the operating system gives no event loop: {error}")))
+}

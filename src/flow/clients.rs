@@ -1,0 +1,134 @@
+//! Clients, as the command line registers and changes them.
+
+use crate::app::App;
+use crate::base::id::{ClientId, UserId};
+use crate::base::seal::MacPurpose;
+use crate::base::secret::{Fingerprint, Secret};
+use crate::oauth::client::{Client, ClientMetadata, ClientSecret};
+use crate::oauth::client_registration::{self, FieldError};
+use crate::oauth::error::OAuthError;
+use crate::store::{StoreError, clients, families};
+
+/// The prefix of client secrets that we make. Never change it: secret scanners know it.
+pub const SECRET_PREFIX: &str = "cnx_cs_";
+
+/// Why a client was not registered or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A member says no.
+    #[error("{0}")]
+    Field(#[from] FieldError),
+    /// The id is taken.
+    #[error("client_id: {0} is taken")]
+    Taken(ClientId),
+    /// The id has the form of a person's: a token's `sub` could be either (S-T13).
+    #[error("client_id: {0} has the form of a person's id (UUID version 7); any other text is allowed")]
+    LooksLikeAPerson(ClientId),
+    /// No client of that id.
+    #[error("no client has the id {0}")]
+    Unknown(String),
+    /// A public client has no secret.
+    #[error("{0} is a public client: it has no secret")]
+    Public(ClientId),
+    /// We cannot decide now, or something went wrong.
+    #[error("{}", .0.description())]
+    Error(OAuthError),
+}
+
+impl From<StoreError> for ClientError {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// The stored form of a client's secret. Bound to the client, so that one secret of two clients is two fingerprints.
+pub fn secret_fingerprint(app: &App, client: &ClientId, secret: &Secret<String>) -> Fingerprint {
+    let parts = [client.as_str().as_bytes(), secret.reveal().as_bytes()];
+    Fingerprint::from_bytes(app.vault.mac(MacPurpose::ClientSecret, &parts))
+}
+
+/// Registers a client; an id and a secret may be brought. The secret is returned, once; `None` for a public client.
+pub async fn add(
+    app: &App,
+    metadata: ClientMetadata,
+    id: Option<ClientId>,
+    secret: Option<Secret<String>>,
+) -> Result<(Client, Option<Secret<String>>), ClientError> {
+    client_registration::check(&metadata)?;
+    let now = app.now();
+    let id = id.unwrap_or_else(|| ClientId::generate(&app.entropy));
+    if id.as_str().parse::<UserId>().is_ok_and(UserId::is_version_7) {
+        return Err(ClientError::LooksLikeAPerson(id));
+    }
+    let mut client = Client { id, metadata, secrets: Vec::new(), created_at: now, disabled_at: None };
+    let secret = if client.is_public() {
+        if secret.is_some() {
+            return Err(ClientError::Public(client.id));
+        }
+        None
+    } else {
+        let secret = secret.unwrap_or_else(|| Secret::generate(SECRET_PREFIX, &app.entropy));
+        client.secrets.push(ClientSecret {
+            fingerprint: secret_fingerprint(app, &client.id, &secret),
+            created_at: now,
+            expires_at: None,
+        });
+        Some(secret)
+    };
+    let row = client.clone();
+    let written = app.store.write(move |conn| clients::insert(conn, &row)).await;
+    match written {
+        Ok(()) => {}
+        Err(StoreError::Duplicate(_)) => return Err(ClientError::Taken(client.id)),
+        Err(error) => return Err(error.into()),
+    }
+    app.catch_up().await?;
+    Ok((client, secret))
+}
+
+/// The client of an id, from the database.
+pub async fn find(app: &App, id: &str) -> Result<Client, ClientError> {
+    let unknown = || ClientError::Unknown(id.to_owned());
+    let wanted: ClientId = id.parse().map_err(|_| unknown())?;
+    app.store.read(move |conn| clients::find(conn, &wanted)).await?.ok_or_else(unknown)
+}
+
+/// Makes a new secret; the one before works for `overlap` more seconds, older ones stop at once.
+pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<String>, ClientError> {
+    let now = app.now();
+    let client = find(app, id).await?;
+    if client.is_public() {
+        return Err(ClientError::Public(client.id));
+    }
+    let secret = Secret::generate(SECRET_PREFIX, &app.entropy);
+    let mut secrets = vec![ClientSecret {
+        fingerprint: secret_fingerprint(app, &client.id, &secret),
+        created_at: now,
+        expires_at: None,
+    }];
+    if overlap > 0
+        && let Some(before) = client.secrets.first()
+    {
+        let until = now.plus(overlap);
+        let expires_at = Some(before.expires_at.map_or(until, |at| at.min(until)));
+        secrets.push(ClientSecret { expires_at, ..before.clone() });
+    }
+    let id = client.id.clone();
+    app.store.write(move |conn| clients::set_secrets(conn, &id, &secrets, now)).await?;
+    app.catch_up().await?;
+    Ok(secret)
+}
+
+/// Deletes a client; everything that it was given ends.
+pub async fn delete(app: &App, id: &str) -> Result<(), ClientError> {
+    let now = app.now();
+    let client = find(app, id).await?;
+    app.store
+        .write(move |conn| {
+            families::revoke_of_client(conn, &client.id, now)?;
+            clients::delete(conn, &client.id, now)
+        })
+        .await?;
+    app.catch_up().await?;
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Floor 4: one file, one thing done for someone. A flow reads the clock once, reads at most once, writes at most once,
+//! and leaves the decision to the rules of floor 1. It knows neither HTTP nor SQL.
+
+pub mod audit;
+pub mod authorize;
+pub mod caller;
+pub mod clients;
+pub mod introspect;
+pub mod people;
+pub mod revoke;
+pub mod session;
+pub mod sign_in;
+pub mod sign_out;
+pub mod signing_keys;
+pub mod token;
+pub mod user_info;
+
+use crate::oauth::error::OAuthError;
+use crate::store::StoreError;
+
+impl From<StoreError> for OAuthError {
+    /// A database that does not answer is "try again", never "no" and never "yes" (P5).
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Unavailable(why) => {
+                tracing::warn!(%why, "the database does not answer");
+                Self::Busy
+            }
+            StoreError::Fault(fault) => Self::Server(fault),
+            StoreError::Duplicate(field) => {
+                Self::Server(crate::base::fault::Fault::new("writing a row", format!("{field} is taken")))
+            }
+        }
+    }
+}

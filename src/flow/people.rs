@@ -1,0 +1,201 @@
+//! People's accounts, as the command line and the pages change them: add, disable, enable, set a password.
+
+use serde_json::{Map, Value};
+
+use super::session;
+use crate::account::password::{self, PasswordHash};
+use crate::account::user::User;
+use crate::account::username;
+use crate::app::App;
+use crate::base::fault::Fault;
+use crate::base::id::UserId;
+use crate::base::secret::Secret;
+use crate::oauth::error::OAuthError;
+use crate::store::links::LinkPurpose;
+use crate::store::{StoreError, links, users};
+
+/// A person to be added.
+#[derive(Debug)]
+pub struct NewPerson {
+    /// Their address.
+    pub email: Option<String>,
+    /// Their user name; the address's local part when absent.
+    pub username: Option<String>,
+    /// The name to show.
+    pub name: Option<String>,
+    /// Whether the address is known to be theirs.
+    pub email_verified: bool,
+    /// Whether they administrate this server.
+    pub is_admin: bool,
+    /// Further standard claims (OIDC Core §5.1).
+    pub claims: Map<String, Value>,
+    /// Their password; they get a link to set one when absent.
+    pub password: Option<Secret<String>>,
+}
+
+/// Why a person was not added or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PersonError {
+    /// A field says no: its name, and what is allowed.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// Nobody of that name.
+    #[error("no user is called so")]
+    Unknown,
+    /// We cannot decide now, or something went wrong.
+    #[error("{}", .0.description())]
+    Error(OAuthError),
+}
+
+impl From<OAuthError> for PersonError {
+    fn from(error: OAuthError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<StoreError> for PersonError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Duplicate(field) => Self::Field { field, problem: "it is taken".to_owned() },
+            other => Self::Error(other.into()),
+        }
+    }
+}
+
+/// Claims that are ours to state, or that have a column of their own: never taken from a claims file (S-I2).
+const RESERVED: [&str; 17] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "nonce",
+    "auth_time",
+    "acr",
+    "amr",
+    "azp",
+    "sid",
+    "at_hash",
+    "updated_at",
+    "email_verified",
+    "email",
+];
+
+/// Checks what was typed and hashes the password; nothing is written yet.
+pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
+    let field =
+        |field: &'static str, problem: &str| PersonError::Field { field, problem: problem.to_owned() };
+    let email = match person.email.as_deref() {
+        None => None,
+        Some(text) => Some(username::canonical_email(text).map_err(|e| field("email", e))?),
+    };
+    let name_text = match (&person.username, &email) {
+        (Some(name), _) => name.clone(),
+        (None, Some(email)) => email.split('@').next().unwrap_or_default().to_owned(),
+        (None, None) => return Err(field("username", "a user name or an e-mail address is needed")),
+    };
+    let username = username::canonical(&name_text).map_err(|e| field("username", e))?;
+    if let Some(reserved) = RESERVED.iter().find(|r| person.claims.contains_key(**r)) {
+        return Err(PersonError::Field {
+            field: "claims",
+            problem: format!("{reserved} is stated by the server; leave it out"),
+        });
+    }
+    let password = match person.password {
+        None => None,
+        Some(text) => Some(new_password(app, text, &username, email.as_deref()).await?),
+    };
+    let now = app.now();
+    Ok(User {
+        id: UserId::new(&app.clock, &app.entropy),
+        username,
+        email,
+        email_verified: person.email_verified,
+        name: person.name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()),
+        claims: person.claims,
+        is_admin: person.is_admin,
+        password,
+        created_at: now,
+        updated_at: now,
+        disabled_at: None,
+    })
+}
+
+/// Checks a new password against the policy and hashes it.
+pub async fn new_password(
+    app: &App,
+    text: Secret<String>,
+    username: &str,
+    email: Option<&str>,
+) -> Result<PasswordHash, PersonError> {
+    let context =
+        [username, email.unwrap_or_default(), "CloudNexus Identity", app.settings.public_url.host()];
+    let context = context.map(str::to_owned);
+    let (checked, least) = (text.clone(), app.settings.passwords.min_length);
+    // Judging a password takes milliseconds: not on the thread that answers requests.
+    let judged = tokio::task::spawn_blocking(move || {
+        password::check_policy(&checked, &context.each_ref().map(String::as_str), least)
+    });
+    judged
+        .await
+        .map_err(|e| OAuthError::Server(Fault::new("judging a password", e)))?
+        .map_err(|problem| PersonError::Field { field: "password", problem })?;
+    Ok(app.hashing.hash(text, &app.entropy).await?)
+}
+
+/// Adds a person.
+pub async fn add(app: &App, person: NewPerson) -> Result<User, PersonError> {
+    let user = check(app, person).await?;
+    let row = user.clone();
+    app.store.write(move |conn| users::insert(conn, &row)).await?;
+    Ok(user)
+}
+
+/// The person of a user name, an e-mail address or an id.
+pub async fn find(app: &App, text: &str) -> Result<User, PersonError> {
+    let found = if let Ok(id) = text.parse::<UserId>() {
+        app.store.read(move |conn| users::find(conn, id)).await?
+    } else if let Some(login) = username::login(text) {
+        app.store.read(move |conn| users::find_by_login(conn, &login)).await?
+    } else {
+        None
+    };
+    found.ok_or(PersonError::Unknown)
+}
+
+/// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7).
+pub async fn set_disabled(app: &App, user: UserId, disabled: bool) -> Result<(), PersonError> {
+    let now = app.now();
+    app.store
+        .write(move |conn| {
+            users::set_disabled(conn, user, disabled.then_some(now), now)?;
+            if disabled {
+                session::end_all(conn, user, now)?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+/// Sets a password; every session, token and open link of before ends.
+pub async fn set_password(app: &App, user: &User, text: Secret<String>) -> Result<(), PersonError> {
+    let now = app.now();
+    let hash = new_password(app, text, &user.username, user.email.as_deref()).await?;
+    let id = user.id;
+    app.store
+        .write(move |conn| {
+            users::set_password(conn, id, &hash, now)?;
+            links::void(conn, LinkPurpose::SetPassword, Some(id), now)?;
+            session::end_all(conn, id, now)
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Consent: what the person is asked, and their answer, which counts once.
+
+use crate::app::App;
+use crate::base::time::Timestamp;
+use crate::flow::audit::{self, Act};
+use crate::flow::authorize::{self, Resumed};
+use crate::flow::caller::{Browser, Caller};
+use crate::flow::session::{self, Live};
+use crate::oauth::authorize::{Next, decide};
+use crate::oauth::destination::Delivery;
+use crate::oauth::error::{OAuthError, Refusal};
+use crate::store::consents;
+use crate::store::spent::{self, Once, SpentKind};
+
+/// How long an answered request is remembered, in seconds: longer than a pending request lives.
+const REMEMBERED: i64 = 7200;
+
+/// What the page shows.
+#[derive(Debug)]
+pub struct Question {
+    /// Who is asked.
+    pub live: Live,
+    /// The request that waits.
+    pub resumed: Resumed,
+}
+
+/// Where an answer, or the lack of a session, leads.
+#[derive(Debug)]
+pub enum Answer {
+    /// Off to the client.
+    Deliver(Delivery),
+    /// The session ended or more is needed: through the authorization endpoint again.
+    Again(String),
+}
+
+/// Opens the request for the consent page; nobody signed in ⇒ `Err(None)`, through the authorization endpoint again.
+pub async fn view(app: &App, sealed: &str, browser: &Browser) -> Result<Option<Question>, Refusal> {
+    let now = app.now();
+    let resumed = authorize::open(app, sealed, browser, now)?;
+    let live = session::find(app, browser, now).await.map_err(Refusal::Page)?;
+    Ok(live.map(|live| Question { live, resumed }))
+}
+
+/// The person allows it: the consent is kept, and the code goes to the client.
+pub async fn allow(app: &App, sealed: &str, browser: &Browser, caller: &Caller) -> Result<Answer, Refusal> {
+    let now = app.now();
+    let Some(question) = view(app, sealed, browser).await? else {
+        return Ok(Answer::Again(sealed.to_owned()));
+    };
+    let Question { live, resumed: Resumed { pending, request } } = question;
+    let back = |error: OAuthError| Refusal::Redirect(Box::new(request.destination.clone()), error);
+
+    // Everything but the consent must hold now as well: a session that is too old for max_age signs in first.
+    let hint = authorize::hinted_subject(app, &request, now).map_err(back)?;
+    let answered = pending.answered(Some(&live), true);
+    match decide(&request, Some(&live.present()), Some(&request.consent_scope()), &answered, hint, now) {
+        Next::Issue | Next::Consent(_) => {}
+        Next::Refuse(error) => return Err(back(error)),
+        Next::SignIn | Next::SelectAccount => return Ok(Answer::Again(sealed.to_owned())),
+    }
+    let (user, client, scope) = (live.user.id, request.client.id.clone(), request.consent_scope());
+    let first = app
+        .store
+        .write(move |conn| {
+            if !answer_once(conn, &pending, now)? {
+                return Ok(false);
+            }
+            consents::grant(conn, user, &client, &scope, now)?;
+            Ok(true)
+        })
+        .await
+        .map_err(|e| back(e.into()))?;
+    if !first {
+        return Err(authorize::answered_before());
+    }
+    audit::record(&Act::ConsentGiven(user, &request.client.id), caller);
+    Ok(Answer::Deliver(authorize::issue_code(app, &request, &live, now)))
+}
+
+/// The person says no: the client hears `access_denied`, and this request can never become a grant (S-A32).
+pub async fn deny(app: &App, sealed: &str, browser: &Browser, caller: &Caller) -> Result<Answer, Refusal> {
+    let now = app.now();
+    let Some(question) = view(app, sealed, browser).await? else {
+        return Ok(Answer::Again(sealed.to_owned()));
+    };
+    let Question { live, resumed: Resumed { pending, request } } = question;
+    let back = |error: OAuthError| Refusal::Redirect(Box::new(request.destination.clone()), error);
+    let first =
+        app.store.write(move |conn| answer_once(conn, &pending, now)).await.map_err(|e| back(e.into()))?;
+    if !first {
+        return Err(authorize::answered_before());
+    }
+    audit::record(&Act::ConsentDenied(live.user.id, &request.client.id), caller);
+    Err(back(OAuthError::AccessDenied))
+}
+
+fn answer_once(
+    conn: &mut crate::store::Conn,
+    pending: &authorize::Pending,
+    now: Timestamp,
+) -> Result<bool, crate::store::StoreError> {
+    let once = spent::once(conn, SpentKind::Pending, pending.id.as_bytes(), None, now.plus(REMEMBERED))?;
+    Ok(matches!(once, Once::First))
+}

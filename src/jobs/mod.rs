@@ -1,0 +1,34 @@
+//! Floor 5: a timer fires. Each job is one file; all of them may run on every node at once.
+
+pub mod feed;
+pub mod rotate_keys;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+
+/// The jobs of a node; they end when this is dropped.
+#[derive(Debug)]
+pub struct Jobs(Vec<JoinHandle<()>>);
+
+impl Jobs {
+    /// Starts every job.
+    pub fn start(app: &Arc<App>) -> Self {
+        Self(vec![
+            tokio::spawn(feed::run(Arc::clone(app))),
+            tokio::spawn(rotate_keys::run(Arc::clone(app))),
+            tokio::spawn(sweep::run(Arc::clone(app))),
+        ])
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        for job in &self.0 {
+            job.abort();
+        }
+    }
+}

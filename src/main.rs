@@ -1,0 +1,7 @@
+//! `cnx`: arguments in, exit code out. Everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cnx::cli::run(std::env::args_os())
+}

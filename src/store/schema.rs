@@ -1,0 +1,150 @@
+//! The tables, for both backends: what `migrations/` makes, as Diesel reads it. Times are seconds since 1970 (`BigInt`),
+//! ids and fingerprints are bytes (`Binary`), JSON is text. A test compares both databases with each other.
+
+diesel::table! {
+    meta (key) {
+        key -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    clients (client_id) {
+        client_id -> Text,
+        metadata -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        disabled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    client_secrets (fingerprint) {
+        fingerprint -> Binary,
+        client_id -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Binary,
+        username -> Text,
+        email -> Nullable<Text>,
+        email_verified -> Bool,
+        name -> Nullable<Text>,
+        claims -> Text,
+        is_admin -> Bool,
+        password_hash -> Nullable<Text>,
+        password_changed_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        disabled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    one_time_links (fingerprint) {
+        fingerprint -> Binary,
+        purpose -> Text,
+        user_id -> Nullable<Binary>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Binary,
+        fingerprint -> Binary,
+        user_id -> Binary,
+        auth_time -> BigInt,
+        amr -> Text,
+        acr -> Text,
+        created_at -> BigInt,
+        last_seen_at -> BigInt,
+        expires_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        user_agent -> Nullable<Text>,
+        address -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    consents (user_id, client_id) {
+        user_id -> Binary,
+        client_id -> Text,
+        scope -> Text,
+        granted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    families (id) {
+        id -> Binary,
+        client_id -> Text,
+        user_id -> Binary,
+        session_id -> Nullable<Binary>,
+        scope -> Text,
+        claims -> Text,
+        nonce -> Nullable<Text>,
+        auth_time -> BigInt,
+        acr -> Text,
+        amr -> Text,
+        salt -> Binary,
+        generation -> BigInt,
+        rotated_at -> BigInt,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        refreshable -> Bool,
+        offline -> Bool,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    spent (kind, id) {
+        kind -> SmallInt,
+        id -> Binary,
+        family_id -> Nullable<Binary>,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        alg -> Text,
+        generation -> BigInt,
+        private_sealed -> Nullable<Binary>,
+        public_jwk -> Text,
+        created_at -> BigInt,
+        sign_from -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    changes (seq) {
+        seq -> BigInt,
+        kind -> Text,
+        subject -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    throttles (key) {
+        key -> Binary,
+        failures -> Integer,
+        first_failed_at -> BigInt,
+        last_failed_at -> BigInt,
+        blocked_until -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::joinable!(client_secrets -> clients (client_id));
+diesel::allow_tables_to_appear_in_same_query!(client_secrets, clients);

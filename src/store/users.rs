@@ -1,0 +1,218 @@
+//! People. A write that changes what servers keep in memory of them (whether they are active) leaves a change in the feed.
+
+use diesel::prelude::*;
+use serde_json::{Map, Value};
+
+use super::changes::{self, ChangeKind};
+use super::conn::Conn;
+use super::error::{StoreError, duplicate};
+use super::row::{Rows, must, time};
+use super::schema::users;
+use crate::account::password::PasswordHash;
+use crate::account::user::User;
+use crate::account::username::Login;
+use crate::base::fault::Fault;
+use crate::base::id::UserId;
+use crate::base::time::Timestamp;
+
+type Row = (
+    Vec<u8>,
+    String,
+    Option<String>,
+    bool,
+    Option<String>,
+    String,
+    bool,
+    Option<String>,
+    i64,
+    i64,
+    Option<i64>,
+);
+
+macro_rules! columns {
+    () => {
+        (
+            users::id,
+            users::username,
+            users::email,
+            users::email_verified,
+            users::name,
+            users::claims,
+            users::is_admin,
+            users::password_hash,
+            users::created_at,
+            users::updated_at,
+            users::disabled_at,
+        )
+    };
+}
+
+/// Adds a person; `Duplicate("username")` or `Duplicate("email")` when somebody has it.
+pub fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
+    let password = user.password.as_ref().map(PasswordHash::as_str);
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(user.id.to_vec()),
+            users::username.eq(&user.username),
+            users::email.eq(user.email.as_deref()),
+            users::email_verified.eq(user.email_verified),
+            users::name.eq(user.name.as_deref()),
+            users::claims.eq(text(&user.claims)?),
+            users::is_admin.eq(user.is_admin),
+            users::password_hash.eq(password),
+            users::password_changed_at.eq(password.map(|_| user.created_at.as_secs())),
+            users::created_at.eq(user.created_at.as_secs()),
+            users::updated_at.eq(user.updated_at.as_secs()),
+            users::disabled_at.eq(user.disabled_at.map(Timestamp::as_secs)),
+        ))
+        .execute(conn)
+        .map_err(|e| duplicate(e, &["username", "email"]))?;
+    changes::record(conn, ChangeKind::User, &user.id.to_string(), user.created_at)
+}
+
+/// One person.
+pub fn find(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
+    let row = users::table.find(id.to_vec()).select(columns!()).get_result::<Row>(conn).optional()?;
+    row.map(user).transpose()
+}
+
+/// The person who signs in like this: by canonical user name, or by canonical e-mail address.
+pub fn find_by_login(conn: &mut Conn, login: &Login) -> Result<Option<User>, StoreError> {
+    let row = match login {
+        Login::Username(name) => users::table
+            .filter(users::username.eq(name))
+            .select(columns!())
+            .get_result::<Row>(conn)
+            .optional()?,
+        Login::Email(address) => users::table
+            .filter(users::email.eq(address))
+            .select(columns!())
+            .get_result::<Row>(conn)
+            .optional()?,
+    };
+    row.map(user).transpose()
+}
+
+/// Up to `limit` people in the order of their user names, those after `after`.
+pub fn list(conn: &mut Conn, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
+    let rows: Rows<Row> = users::table
+        .filter(users::username.gt(after.unwrap_or("")))
+        .order(users::username)
+        .limit(limit)
+        .select(columns!())
+        .load(conn);
+    rows?.into_iter().map(user).collect()
+}
+
+/// The ids of everybody who is disabled: what a server keeps in memory of people.
+pub fn disabled(conn: &mut Conn) -> Result<Vec<UserId>, StoreError> {
+    let rows =
+        users::table.filter(users::disabled_at.is_not_null()).select(users::id).load::<Vec<u8>>(conn)?;
+    rows.iter().map(|bytes| id(bytes)).collect()
+}
+
+/// Whether anybody who is not disabled administrates this server.
+pub fn has_admin(conn: &mut Conn) -> Result<bool, StoreError> {
+    let found = users::table
+        .filter(users::is_admin.eq(true))
+        .filter(users::disabled_at.is_null())
+        .select(users::id)
+        .get_result::<Vec<u8>>(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Writes everything that is told of a person (names, address, claims, `is_admin`, `updated_at`), not the password and not whether they
+/// are disabled; whether they exist.
+pub fn update(conn: &mut Conn, user: &User) -> Result<bool, StoreError> {
+    let rows = diesel::update(users::table.find(user.id.to_vec()))
+        .set((
+            users::username.eq(&user.username),
+            users::email.eq(user.email.as_deref()),
+            users::email_verified.eq(user.email_verified),
+            users::name.eq(user.name.as_deref()),
+            users::claims.eq(text(&user.claims)?),
+            users::is_admin.eq(user.is_admin),
+            users::updated_at.eq(user.updated_at.as_secs()),
+        ))
+        .execute(conn)
+        .map_err(|e| duplicate(e, &["username", "email"]))?;
+    changed(conn, user.id, rows, user.updated_at)
+}
+
+/// Sets a new password; whether the person exists.
+pub fn set_password(
+    conn: &mut Conn,
+    id: UserId,
+    password: &PasswordHash,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let rows = diesel::update(users::table.find(id.to_vec()))
+        .set((
+            users::password_hash.eq(password.as_str()),
+            users::password_changed_at.eq(now.as_secs()),
+            users::updated_at.eq(now.as_secs()),
+        ))
+        .execute(conn)?;
+    changed(conn, id, rows, now)
+}
+
+/// Puts a costlier hash of the same password in place of `old`; whether `old` still stood there. No change of the password, none in the feed.
+pub fn rehash_password(
+    conn: &mut Conn,
+    id: UserId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<bool, StoreError> {
+    let row = users::table.find(id.to_vec()).filter(users::password_hash.eq(old.as_str()));
+    Ok(diesel::update(row).set(users::password_hash.eq(new.as_str())).execute(conn)? == 1)
+}
+
+/// Disables a person, or enables them again; whether they exist.
+pub fn set_disabled(
+    conn: &mut Conn,
+    id: UserId,
+    disabled_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let rows = diesel::update(users::table.find(id.to_vec()))
+        .set((
+            users::disabled_at.eq(disabled_at.map(Timestamp::as_secs)),
+            users::updated_at.eq(now.as_secs()),
+        ))
+        .execute(conn)?;
+    changed(conn, id, rows, now)
+}
+
+fn changed(conn: &mut Conn, id: UserId, rows: usize, now: Timestamp) -> Result<bool, StoreError> {
+    if rows == 1 {
+        changes::record(conn, ChangeKind::User, &id.to_string(), now)?;
+    }
+    Ok(rows == 1)
+}
+
+fn text(claims: &Map<String, Value>) -> Result<String, StoreError> {
+    serde_json::to_string(claims).map_err(|e| Fault::new("writing a person's claims", e).into())
+}
+
+fn id(bytes: &[u8]) -> Result<UserId, StoreError> {
+    must(UserId::from_slice(bytes), "users.id has not 16 bytes")
+}
+
+fn user(row: Row) -> Result<User, StoreError> {
+    let (key, username, email, email_verified, name, claims, is_admin, password, created, updated, disabled) =
+        row;
+    Ok(User {
+        id: id(&key)?,
+        username,
+        email,
+        email_verified,
+        name,
+        claims: must(serde_json::from_str(&claims).ok(), "users.claims is no JSON object")?,
+        is_admin,
+        password: password.map(PasswordHash::from_phc),
+        created_at: Timestamp::from_secs(created),
+        updated_at: Timestamp::from_secs(updated),
+        disabled_at: time(disabled),
+    })
+}

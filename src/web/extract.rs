@@ -1,0 +1,159 @@
+//! What handlers read of a request: the caller, the parameters, the credentials. Bounded in size and time (S-H3, S-H4).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpMessage as _, HttpRequest};
+use futures_util::StreamExt as _;
+
+use super::headers::RequestId;
+use crate::app::App;
+use crate::flow::caller::Caller;
+use crate::oauth::error::OAuthError;
+use crate::oauth::params::Params;
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// Over the limit: 413, the rest is not read.
+    TooLarge,
+    /// Not finished in time: 408.
+    TooSlow,
+    /// A `Content-Encoding`: 415. A few bytes could become many.
+    Encoded,
+    /// Not a form, or not a legal one: 400.
+    Invalid(OAuthError),
+}
+
+/// Who calls.
+pub(super) fn caller(app: &App, req: &HttpRequest) -> Caller {
+    let user_agent = req
+        .headers()
+        .get(header::USER_AGENT)
+        .and_then(|v| v.to_str().ok())
+        .map(|v| v.chars().take(200).collect());
+    let request_id = req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+    Caller { address: client_address(app, req), user_agent, request_id }
+}
+
+/// The address of the client: the peer's, or behind trusted proxies the rightmost hop of `X-Forwarded-For` that is not one
+/// of them (S-H8). A header from anybody else is not looked at.
+fn client_address(app: &App, req: &HttpRequest) -> IpAddr {
+    let peer = req.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip().to_canonical());
+    let trusted = |address: &IpAddr| app.settings.trusted_proxies.iter().any(|net| net.contains(address));
+    let mut client = peer;
+    if !trusted(&client) {
+        return client;
+    }
+    let hops: Vec<&str> = req
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .collect();
+    for hop in hops.iter().rev() {
+        // What cannot be read ends the walk: the last hop that could be believed is the answer.
+        let Ok(address) = hop.parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !trusted(&client) {
+            break;
+        }
+    }
+    client
+}
+
+/// The parameters in the query.
+pub(super) fn query(req: &HttpRequest) -> Result<Params, OAuthError> {
+    Params::parse(req.query_string().as_bytes())
+}
+
+/// The form in the body. `application/x-www-form-urlencoded`, with or without charset (C6), and nothing else (S-T1).
+pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Result<Params, BodyError> {
+    let named = |name: header::HeaderName| req.headers().get(name).map(|v| v.to_str().unwrap_or("?").trim());
+    if named(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(BodyError::Encoded);
+    }
+    let media =
+        named(header::CONTENT_TYPE).and_then(|v| v.split(';').next()).map(str::trim).unwrap_or_default();
+    if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let problem = "Content-Type must be application/x-www-form-urlencoded";
+        return Err(BodyError::Invalid(OAuthError::InvalidRequest(problem.into())));
+    }
+    let body = bytes(app, req, payload).await?;
+    Params::parse(&body).map_err(BodyError::Invalid)
+}
+
+async fn bytes(app: &App, req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, BodyError> {
+    let limit = app.settings.limits.form_bytes;
+    let announced = req
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLarge);
+    }
+    let read = async {
+        let mut body = Vec::with_capacity(announced.unwrap_or(256));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| {
+                BodyError::Invalid(OAuthError::InvalidRequest("the request's body ended too early".into()))
+            })?;
+            if body.len() + chunk.len() > limit {
+                return Err(BodyError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    };
+    let seconds = u64::try_from(app.settings.limits.body_seconds).unwrap_or(10);
+    tokio::time::timeout(Duration::from_secs(seconds), read).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+/// The `Authorization` header as text; `Err` for two of them or one that is not ASCII.
+pub(super) fn authorization(req: &HttpRequest) -> Result<Option<&str>, OAuthError> {
+    let mut all = req.headers().get_all(header::AUTHORIZATION);
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(OAuthError::InvalidRequest("Authorization is repeated".into()));
+    }
+    match first {
+        None => Ok(None),
+        Some(value) => value.to_str().map(Some).map_err(|_| {
+            OAuthError::InvalidRequest("Authorization has a character that is not ASCII".into())
+        }),
+    }
+}
+
+/// The bearer token of a request to a protected resource (RFC 6750 §2): from the header or the body, from one of them.
+pub(super) fn bearer(req: &HttpRequest, body: Option<&Params>) -> Result<String, OAuthError> {
+    if extract_query_token(req) {
+        // S-U5: a token in an address ends up in logs.
+        return Err(OAuthError::InvalidRequest("access_token may not stand in the address".into()));
+    }
+    let in_header = match authorization(req)? {
+        None => None,
+        Some(value) => match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+            _ => return Err(OAuthError::MissingToken),
+        },
+    };
+    if let Some(body) = body {
+        body.refuse_repeated()?;
+    }
+    let in_body = body.and_then(|b| b.get("access_token")).map(str::to_owned);
+    match (in_header, in_body) {
+        (Some(_), Some(_)) => {
+            Err(OAuthError::InvalidRequest("the access token came in two ways; use one".into()))
+        }
+        (Some(token), None) | (None, Some(token)) if !token.is_empty() => Ok(token),
+        _ => Err(OAuthError::MissingToken),
+    }
+}
+
+fn extract_query_token(req: &HttpRequest) -> bool {
+    query(req).is_ok_and(|params| params.get("access_token").is_some())
+}

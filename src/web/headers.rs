@@ -1,0 +1,183 @@
+//! The edge that every request passes: its id, the headers of every answer, CORS, a caught panic, one log line, one metric.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use futures_util::FutureExt as _;
+
+use super::{Class, Node, address, cors, refuse, unread};
+
+/// The id of a request: in its answer, its log lines and its error page.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
+/// The policy of a page (S-H11): our own style, script and pictures, nothing inline, nothing from elsewhere, framed by
+/// nobody. `form_action` lists where its forms may lead, redirects included.
+pub(super) fn page_policy(form_action: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action {form_action}; \
+         frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+    )
+}
+
+/// What a caught panic is answered with.
+#[derive(Debug)]
+struct Panicked {
+    request_id: String,
+    https: bool,
+}
+
+impl std::fmt::Display for Panicked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a handler panicked")
+    }
+}
+
+impl ResponseError for Panicked {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut answer = refuse::plain_fault();
+        every_answer(answer.headers_mut(), &self.request_id, self.https);
+        frame_rules(StatusCode::INTERNAL_SERVER_ERROR, answer.headers_mut());
+        answer
+    }
+}
+
+/// The middleware.
+pub async fn edge(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let Some(app) = req.app_data::<Node>().cloned() else {
+        return Err(actix_web::error::ErrorInternalServerError("no app"));
+    };
+    let id = crate::base::encoding::base62(&app.entropy.bytes::<12>());
+    req.extensions_mut().insert(RequestId(id.clone()));
+    let method = req.method().clone();
+    let pattern = req.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let row = address(&pattern);
+    let class = row.map_or(Class::Page, |row| row.class);
+    let origin = req.headers().get(header::ORIGIN).cloned();
+    let https = app.settings.public_url.is_https();
+    let body = unread::hold(&mut req);
+
+    let outcome = match row {
+        Some(row) if method == Method::OPTIONS && matches!(class, Class::Open | Class::Shared) => {
+            let answer = cors::preflight(&app, req.request(), row);
+            Ok(Ok(req.into_response(answer)))
+        }
+        _ => AssertUnwindSafe(next.call(req))
+            .catch_unwind()
+            .await
+            .map(|r| r.map(ServiceResponse::map_into_boxed_body)),
+    };
+    let result = match outcome {
+        Ok(Ok(mut answer)) => {
+            every_answer(answer.headers_mut(), &id, https);
+            if method != Method::OPTIONS {
+                cors::add(answer.headers_mut(), class, cors::allowed(&app, class, origin.as_ref()));
+            }
+            frame_rules(answer.status(), answer.headers_mut());
+            Ok(match body {
+                Some(body) => answer.map_body(|_, own| body.until_the_end_of(own)),
+                None => answer,
+            })
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            metrics::counter!("cnx_panics_total").increment(1);
+            tracing::error!(request_id = %id, route = %pattern, "a handler panicked");
+            Err(Panicked { request_id: id.clone(), https }.into())
+        }
+    };
+    let status = result.as_ref().map_or(500, |answer| answer.status().as_u16());
+    account(&method, &pattern, status, began, &id);
+    result
+}
+
+/// One line and one metric. The line holds the route's pattern and no query: codes and tokens travel there (S-H14).
+fn account(method: &Method, pattern: &str, status: u16, began: Instant, id: &str) {
+    let took = began.elapsed();
+    let labels = [
+        ("method", method_label(method).to_owned()),
+        ("route", pattern.to_owned()),
+        ("status", status.to_string()),
+    ];
+    metrics::histogram!("cnx_http_request_seconds", &labels).record(took.as_secs_f64());
+    tracing::debug!(
+        target: "access",
+        method = method_label(method),
+        route = pattern,
+        status,
+        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        request_id = id,
+        "answered"
+    );
+}
+
+/// A method as a label: what anybody may invent is "other", so that metrics stay bounded.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// What every answer carries (S-H10).
+fn every_answer(headers: &mut HeaderMap, id: &str, https: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::CACHE_CONTROL, "no-store");
+    if https {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    }
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+}
+
+/// No frame around an answer that is shown. A redirect is not shown: `prompt=none` in a frame must pass (C30).
+fn frame_rules(status: StatusCode, headers: &mut HeaderMap) {
+    if status.is_redirection() {
+        return;
+    }
+    let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if is_page {
+        headers.insert(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        );
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let policy = if is_page {
+            page_policy("'self'")
+        } else {
+            "default-src 'none'; frame-ancestors 'none'".to_owned()
+        };
+        if let Ok(value) = HeaderValue::from_str(&policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, value);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Floor 5: a request arrives. This file is the route table: every address, its class, its methods and handlers, on one
+//! screen. Handlers read the request, call one flow, and write the answer; they decide nothing.
+
+pub mod assets;
+mod console;
+mod cookies;
+mod cors;
+mod csrf;
+mod extract;
+mod headers;
+mod health;
+mod oauth;
+pub mod pages;
+mod refuse;
+mod reply;
+mod sign_in;
+mod unread;
+
+use std::sync::Arc;
+
+use actix_web::guard;
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+
+pub use self::headers::edge;
+pub use self::health::metrics_routes;
+use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
+use self::sign_in::{consent, link, password, select_account};
+use crate::app::App;
+
+/// What handlers are given.
+type Node = web::Data<App>;
+
+/// What kind of answer an address gives: the dialect of its errors, its CORS and cache rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// JSON that any web page may read: metadata and public keys.
+    Open,
+    /// JSON that web pages of registered origins may read (C12).
+    Shared,
+    /// JSON without CORS.
+    Json,
+    /// Pages for people.
+    Page,
+}
+
+/// A row of the table.
+struct Address {
+    path: &'static str,
+    class: Class,
+    methods: &'static [&'static str],
+}
+
+macro_rules! routes {
+    ($($path:literal $class:ident { $($method:ident $handler:path),+ $(,)? })+) => {
+        const ADDRESSES: &[Address] = &[
+            $(Address { path: $path, class: Class::$class, methods: &[$(stringify!($method)),+] }),+
+        ];
+
+        fn services(config: &mut ServiceConfig) {
+            $(config.service(
+                web::resource($path)
+                    $(.route(by(&Method::$method).to($handler)))+
+                    .default_service(web::to(refuse::wrong_method)),
+            );)+
+        }
+    };
+}
+
+routes! {
+    // Metadata and keys: OIDC Discovery, RFC 8414, RFC 7517
+    "/.well-known/openid-configuration"       Open   { GET discovery::openid_configuration }
+    "/.well-known/oauth-authorization-server" Open   { GET discovery::authorization_server }
+    "/.well-known/jwks.json"                  Open   { GET discovery::jwks }
+    // OAuth 2 and OpenID Connect
+    "/oauth2/authorize"                       Page   { GET authorize::by_get, POST authorize::by_post }
+    "/oauth2/token"                           Shared { POST token::token }
+    "/oauth2/userinfo"                        Shared { GET user_info::by_get, POST user_info::by_post }
+    "/oauth2/introspect"                      Json   { POST introspect::introspect }
+    "/oauth2/revoke"                          Shared { POST revoke::revoke }
+    "/oauth2/logout"                          Page   { GET sign_out::by_get, POST sign_out::by_post }
+    // Pages for people
+    "/"                                       Page   { GET console::home }
+    "/account"                                Page   { GET console::account }
+    "/sign-in"                                Page   { GET password::show, POST password::submit }
+    "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
+    "/consent"                                Page   { GET consent::show, POST consent::submit }
+    "/sign-out"                               Page   { GET sign_out::ask, POST sign_out::confirm }
+    "/set-up"                                 Page   { GET link::show_set_up, POST link::set_up }
+    "/set-password"                           Page   { GET link::show_set_password, POST link::set_password }
+    "/assets/{file}"                          Page   { GET console::asset }
+    // For those who run us
+    "/healthz"                                Json   { GET health::healthz }
+    "/readyz"                                 Json   { GET health::readyz }
+}
+
+/// Every public address of a node.
+pub fn routes(app: &Arc<App>) -> impl Fn(&mut ServiceConfig) + Clone + use<> {
+    let node = Node::from(Arc::clone(app));
+    move |config: &mut ServiceConfig| {
+        config.app_data(node.clone());
+        services(config);
+        config.default_service(web::to(refuse::not_found));
+    }
+}
+
+/// A route of one method; GET answers HEAD as well (RFC 9110 §9.3.2).
+fn by(method: &Method) -> actix_web::Route {
+    if *method == Method::GET {
+        return web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+    }
+    web::method(method.clone())
+}
+
+/// The row of a path pattern.
+fn address(pattern: &str) -> Option<&'static Address> {
+    ADDRESSES.iter().find(|a| a.path == pattern)
+}

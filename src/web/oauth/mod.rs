@@ -1,0 +1,26 @@
+//! The OAuth 2 and OpenID Connect endpoints: one file each.
+
+pub(super) mod authorize;
+pub(super) mod discovery;
+pub(super) mod introspect;
+pub(super) mod revoke;
+pub(super) mod sign_out;
+pub(super) mod token;
+pub(super) mod user_info;
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::{Node, extract, refuse};
+use crate::oauth::params::Params;
+
+/// What a client posts to an endpoint where it authenticates: the form, and the `Authorization` header.
+async fn from_client<'r>(
+    app: &Node,
+    req: &'r HttpRequest,
+    payload: Payload,
+) -> Result<(Params, Option<&'r str>), HttpResponse> {
+    let form = extract::form(app, req, payload).await.map_err(|error| refuse::body(&error))?;
+    let authorization = extract::authorization(req).map_err(|error| refuse::json(&error))?;
+    Ok((form, authorization))
+}

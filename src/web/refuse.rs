@@ -1,0 +1,247 @@
+//! Errors on their way out: JSON, redirect or page. The only file that writes error statuses; a fault of ours is logged
+//! here, once.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use askama::Template as _;
+use serde_json::json;
+
+use super::csrf::FormError;
+use super::extract::BodyError;
+use super::headers::RequestId;
+use super::pages::{Refused, RefusedReason, SignInProblem};
+use super::{Class, Node, address, cors, reply};
+use crate::oauth::error::{OAuthError, Refusal};
+
+/// Seconds after which a caller may try again when we cannot decide now.
+const RETRY_AFTER: i64 = 1;
+
+/// An error of an OAuth endpoint (RFC 6749 §5.2).
+pub(super) fn json(error: &OAuthError) -> HttpResponse {
+    log(error);
+    let mut answer = builder(error);
+    if let OAuthError::InvalidClient { basic } = error {
+        // RFC 6749 §5.2: the challenge of the scheme that the client used; and some scheme must stand in a 401 (RFC 9110).
+        let challenge = if *basic { r#"Basic realm="cnx", charset="UTF-8""# } else { r#"Basic realm="cnx""# };
+        answer.insert_header((header::WWW_AUTHENTICATE, challenge));
+    }
+    answer.json(json!({ "error": error.code(), "error_description": error.description() }))
+}
+
+/// An error of a protected resource (RFC 6750 §3).
+pub(super) fn bearer(error: &OAuthError) -> HttpResponse {
+    log(error);
+    let (code, description) = (error.code(), error.description());
+    let challenge = match error {
+        // "If the request lacks any authentication information, the resource server SHOULD NOT include an error code."
+        OAuthError::MissingToken => r#"Bearer realm="cnx""#.to_owned(),
+        OAuthError::InsufficientScope(scope) => {
+            format!(
+                r#"Bearer realm="cnx", error="{code}", error_description="{description}", scope="{scope}""#
+            )
+        }
+        _ => format!(r#"Bearer realm="cnx", error="{code}", error_description="{description}""#),
+    };
+    let mut answer = builder(error);
+    if error.status() < 500 {
+        answer.insert_header((header::WWW_AUTHENTICATE, challenge));
+    }
+    if matches!(error, OAuthError::MissingToken) {
+        return answer.finish();
+    }
+    answer.json(json!({ "error": error.code(), "error_description": error.description() }))
+}
+
+/// A body that could not be read, at a JSON address.
+pub(super) fn body(error: &BodyError) -> HttpResponse {
+    let (status, text) = match error {
+        BodyError::Invalid(error) => return json(error),
+        BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+        BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the request's body did not come in time"),
+        BodyError::Encoded => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not supported in requests")
+        }
+    };
+    HttpResponse::build(status)
+        .insert_header((header::CONNECTION, "close"))
+        .json(json!({ "error": "invalid_request", "error_description": text }))
+}
+
+/// A refused authorization request: a page, or back to the client.
+pub(super) fn refusal(app: &Node, req: &HttpRequest, refusal: Refusal) -> HttpResponse {
+    match refusal {
+        Refusal::Page(error) => page(req, &error),
+        Refusal::Redirect(destination, error) => {
+            log(&error);
+            let fields = vec![("error", error.code().to_owned()), ("error_description", error.description())];
+            reply::deliver(app, req, destination.answer(fields), "the app")
+        }
+    }
+}
+
+/// An error page for a person.
+pub(super) fn page(req: &HttpRequest, error: &OAuthError) -> HttpResponse {
+    log(error);
+    let reason = match error {
+        OAuthError::InvalidRequest(text) => reason_of(text),
+        OAuthError::SlowDown { retry_after } => RefusedReason::TooOften { retry_after: *retry_after },
+        OAuthError::Busy => RefusedReason::Unavailable,
+        OAuthError::Server(_) => RefusedReason::Fault,
+        _ => RefusedReason::BadRequest,
+    };
+    let detail = if error.status() < 500 { Some(error.description()) } else { None };
+    render(req, builder(error).finish().status(), reason, error.code(), detail, retry_after(error))
+}
+
+/// Which words fit: the text begins with the name of the parameter that is wrong.
+fn reason_of(text: &str) -> RefusedReason {
+    match text.split([' ', ':']).next().unwrap_or_default() {
+        "client_id" => RefusedReason::UnknownClient,
+        "redirect_uri" => RefusedReason::BadRedirectUri,
+        "post_logout_redirect_uri" | "id_token_hint" => RefusedReason::BadSignOut,
+        "this" => RefusedReason::ExpiredRequest,
+        _ => RefusedReason::BadRequest,
+    }
+}
+
+/// A form that was not taken.
+pub(super) fn form(req: &HttpRequest, error: FormError) -> HttpResponse {
+    let (status, reason, code) = match error {
+        FormError::Forged => (StatusCode::FORBIDDEN, RefusedReason::ForgedForm, "forged_form"),
+        FormError::Body(BodyError::TooLarge) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, RefusedReason::TooLarge, "too_large")
+        }
+        FormError::Body(BodyError::TooSlow) => {
+            (StatusCode::REQUEST_TIMEOUT, RefusedReason::BadRequest, "too_slow")
+        }
+        FormError::Body(BodyError::Encoded) => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, RefusedReason::BadRequest, "content_encoding")
+        }
+        FormError::Body(BodyError::Invalid(error)) => return page(req, &error),
+    };
+    render(req, status, reason, code, None, None)
+}
+
+/// The sign-in page after a refusal: the status says what the page says in words.
+pub(super) fn sign_in(problem: SignInProblem, mut page: HttpResponse) -> HttpResponse {
+    let (status, retry_after) = match problem {
+        SignInProblem::Missing | SignInProblem::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        SignInProblem::Throttled { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+        SignInProblem::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
+    };
+    if page.status() == StatusCode::OK {
+        *page.status_mut() = status;
+        if let Some(seconds) = retry_after {
+            page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+    page
+}
+
+/// A page whose form has a field that says no: 400 with the reason (S-L1).
+pub(super) fn fields(mut page: HttpResponse) -> HttpResponse {
+    if page.status() == StatusCode::OK {
+        *page.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    page
+}
+
+/// A link that does not work any more.
+pub(super) fn stale_link(req: &HttpRequest) -> HttpResponse {
+    render(req, StatusCode::BAD_REQUEST, RefusedReason::LinkSpent, "link_spent", None, None)
+}
+
+/// An address that is not ours.
+pub(super) async fn not_found(req: HttpRequest) -> HttpResponse {
+    let wants_page = req
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if wants_page {
+        return render(&req, StatusCode::NOT_FOUND, RefusedReason::NotFound, "not_found", None, None);
+    }
+    HttpResponse::NotFound()
+        .json(json!({ "error": "not_found", "error_description": "this address is not one of ours" }))
+}
+
+/// A method that an address does not answer (S-H6).
+pub(super) async fn wrong_method(req: HttpRequest) -> HttpResponse {
+    let row = req.match_pattern().as_deref().and_then(address);
+    let allow = row.map(cors::allow).unwrap_or_default();
+    let mut answer = if row.is_some_and(|r| r.class == Class::Page) {
+        render(
+            &req,
+            StatusCode::METHOD_NOT_ALLOWED,
+            RefusedReason::WrongMethod,
+            "method_not_allowed",
+            None,
+            None,
+        )
+    } else {
+        HttpResponse::MethodNotAllowed().json(json!({
+            "error": "invalid_request",
+            "error_description": format!("this address answers {allow}"),
+        }))
+    };
+    if let Ok(value) = HeaderValue::from_str(&allow) {
+        answer.headers_mut().insert(header::ALLOW, value);
+    }
+    answer
+}
+
+/// What a caught panic is answered with.
+pub(super) fn plain_fault() -> HttpResponse {
+    HttpResponse::InternalServerError()
+        .json(json!({ "error": "server_error", "error_description": "something went wrong on our side" }))
+}
+
+fn render(
+    req: &HttpRequest,
+    status: StatusCode,
+    reason: RefusedReason,
+    code: &'static str,
+    detail: Option<String>,
+    retry_after: Option<i64>,
+) -> HttpResponse {
+    let Some(app) = req.app_data::<Node>() else { return plain_fault() };
+    let request_id = req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+    let page = Refused { frame: reply::frame(app), reason, code, detail, request_id };
+    let Ok(html) = page.render() else { return plain_fault() };
+    let mut answer = HttpResponse::build(status);
+    if let Some(seconds) = retry_after {
+        answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(html)
+}
+
+fn retry_after(error: &OAuthError) -> Option<i64> {
+    match error {
+        OAuthError::SlowDown { retry_after } => Some(*retry_after),
+        OAuthError::Busy => Some(RETRY_AFTER),
+        _ => None,
+    }
+}
+
+fn builder(error: &OAuthError) -> actix_web::HttpResponseBuilder {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::PRAGMA, "no-cache"));
+    if let Some(seconds) = retry_after(error) {
+        answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    answer
+}
+
+fn log(error: &OAuthError) {
+    match error {
+        OAuthError::Server(fault) => tracing::error!(%fault, "a fault of ours"),
+        OAuthError::Busy => tracing::warn!("answered busy"),
+        other => tracing::debug!(code = other.code(), "refused: {}", other.description()),
+    }
+}

@@ -1,0 +1,120 @@
+//! `/sign-in`: user name and password.
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::asking_app;
+use crate::base::secret::Secret;
+use crate::flow::authorize;
+use crate::flow::caller::Browser;
+use crate::flow::session;
+use crate::flow::sign_in::password::{self, Refused, SignedIn};
+use crate::oauth::authorize::Authorize;
+use crate::oauth::error::OAuthError;
+use crate::web::pages::{Form, SignIn, SignInProblem};
+use crate::web::{Node, cookies, csrf, extract, refuse, reply};
+
+/// What the page is shown with.
+struct Shown {
+    sealed: String,
+    username: Option<String>,
+    notice: Option<&'static str>,
+    problem: Option<SignInProblem>,
+}
+
+/// GET: the page, with the app that asks when a request waits.
+pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
+    let query = match extract::query(&req) {
+        Ok(query) => query,
+        Err(error) => return refuse::page(&req, &error),
+    };
+    let notice =
+        (query.get("notice") == Some("password-set")).then_some("Your password is set. Sign in with it.");
+    let sealed = query.get("request").unwrap_or_default().to_owned();
+    let browser = cookies::read(&app, &req);
+    render(&app, &req, browser, Shown { sealed, username: None, notice, problem: None }).await
+}
+
+/// POST: the form.
+pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    let browser = cookies::read(&app, &req);
+    let form = match csrf::form(&app, &req, payload, &browser, false).await {
+        Ok(form) => form,
+        Err(error) => return refuse::form(&req, error),
+    };
+    let sealed = form.get("request").unwrap_or_default().to_owned();
+    let again = |username: String, problem| Shown {
+        sealed: sealed.clone(),
+        username: Some(username),
+        notice: None,
+        problem: Some(problem),
+    };
+    let (Some(username), Some(secret)) = (form.get("username"), form.get("password")) else {
+        let username = form.get("username").unwrap_or_default().to_owned();
+        let problem = SignInProblem::Missing;
+        return refuse::sign_in(problem, render(&app, &req, browser, again(username, problem)).await);
+    };
+    let wanted = password::Form {
+        username: username.to_owned(),
+        password: Secret::new(secret.to_owned()),
+        request: Some(sealed.clone()).filter(|s| !s.is_empty()),
+    };
+    let problem = match password::sign_in(&app, wanted, &browser, &extract::caller(&app, &req)).await {
+        Ok(signed_in) => return welcome(&app, &req, signed_in),
+        Err(Refused::Wrong) => SignInProblem::Wrong,
+        Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
+        Err(Refused::Request(refusal)) => return refuse::refusal(&app, &req, refusal),
+        Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
+        Err(Refused::Error(error)) => return refuse::page(&req, &error),
+    };
+    let username = username.to_owned();
+    refuse::sign_in(problem, render(&app, &req, browser, again(username, problem)).await)
+}
+
+/// Signed in: on to the app, by 303, so that the password is not posted any further (S-A29).
+fn welcome(app: &Node, req: &HttpRequest, signed_in: SignedIn) -> HttpResponse {
+    let location = match &signed_in.request {
+        Some(sealed) => format!("/oauth2/authorize?pending={sealed}"),
+        None => "/account".to_owned(),
+    };
+    let mut answer = reply::see_other(&location);
+    let session = cookies::session(app, signed_in.cookie.reveal().clone());
+    let device = cookies::device(app, signed_in.device);
+    for cookie in [session, device] {
+        if let Err(error) = answer.add_cookie(&cookie) {
+            let fault = crate::base::fault::Fault::new("setting a cookie", error.to_string());
+            return refuse::page(req, &OAuthError::Server(fault));
+        }
+    }
+    answer
+}
+
+async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -> HttpResponse {
+    let (browser, fresh) = cookies::marked(app, browser);
+    let now = app.now();
+    let request: Option<Authorize> = if shown.sealed.is_empty() {
+        None
+    } else {
+        match authorize::open(app, &shown.sealed, &browser, now) {
+            Ok(resumed) => Some(resumed.request),
+            Err(refusal) => return refuse::refusal(app, req, refusal),
+        }
+    };
+    let live = session::find(app, &browser, now).await.ok().flatten();
+    let hinted = request.as_ref().and_then(|r| r.login_hint.clone()).filter(|hint| hint.len() <= 254);
+    let page = SignIn {
+        frame: reply::frame(app),
+        form: Form {
+            action: "/sign-in",
+            csrf_token: csrf::token(app, &browser, false),
+            request: shown.sealed,
+        },
+        app: request.as_ref().map(|r| asking_app(&r.client, authorize::is_unassured(r))),
+        username: shown.username.or(hinted).unwrap_or_default(),
+        again: live.is_some() && request.is_some(),
+        notice: shown.notice,
+        problem: shown.problem,
+    };
+    let target = request.as_ref().map(|r| r.destination.redirect_uri());
+    cookies::with_mark(app, reply::page_leading_to(req, &page, target), fresh)
+}
