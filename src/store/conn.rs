@@ -158,6 +158,9 @@ fn establish_postgres(url: &str) -> Result<PgConnection, OpenError> {
     } else {
         format!("{url}{joint}connect_timeout=2")
     };
+    // Before libpq does it: its way registers a handler that frees OpenSSL at exit, under the feet of a pool's thread that is still
+    // connecting, and a command that had done its work then died of a signal. This way registers none.
+    openssl_sys::init();
     PgConnection::establish(&url).map_err(|e| OpenError::Unreachable(one_line(&e.to_string())))
 }
 
