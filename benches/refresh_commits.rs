@@ -128,6 +128,7 @@ fn family(client: &Client, now: Timestamp) -> Family {
         refreshable: true,
         offline: true,
         revoked_at: None,
+        resources: Vec::new(),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! One `App` is one node. Tests make one with a manual clock and seeded chance; the command line makes one beside a running server.
 
+mod fetch;
 mod hashing;
 mod master_key;
+mod remote_keys;
 mod snapshot;
 
 use std::fmt;
@@ -21,7 +23,9 @@ use crate::store::counters::Counters;
 use crate::store::lock::ServeLock;
 use crate::store::{OpenError, Store, StoreOptions, meta, migrate};
 
+pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
+pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;
 
 /// What this process is to the database.
@@ -49,6 +53,8 @@ pub struct App {
     pub counters: Counters,
     /// Password hashing, bounded.
     pub hashing: Hashing,
+    fetcher: Fetcher,
+    remote_keys: RemoteKeys,
     snapshots: Snapshots,
     draining: AtomicBool,
     _lock: Option<ServeLock>,
@@ -90,6 +96,9 @@ pub enum StartError {
     /// Redis cannot be used.
     #[error("{0}")]
     Redis(String),
+    /// What is needed to fetch from others cannot be used.
+    #[error("outbound.extra_ca {0}")]
+    Outbound(String),
     /// The keys in the database cannot be used.
     #[error("signing keys: {0}")]
     Keys(String),
@@ -110,7 +119,8 @@ impl App {
             url: settings.database_url.masked(),
             problem: e.to_string(),
         };
-        let options = store_options(&settings);
+        let fetcher = Fetcher::new(&settings.outbound).map_err(StartError::Outbound)?;
+        let options = store_options(&settings, role);
         let found = migrate::look(&options).map_err(refused)?;
         let (master, made) = master_key::load_or_make(&settings.master_key_file, found.fresh, &entropy)?;
         let vault = Vault::new(&master);
@@ -159,6 +169,8 @@ impl App {
             store,
             counters,
             hashing,
+            fetcher,
+            remote_keys: RemoteKeys::default(),
             snapshots,
             draining: AtomicBool::new(false),
             _lock: lock,
@@ -199,10 +211,16 @@ impl App {
     }
 }
 
+/// Connections that a command beside the server opens: it does one thing at a time.
+const POOL_OF_A_TOOL: u32 = 2;
+
 /// How the settings open the database.
-pub fn store_options(settings: &Settings) -> StoreOptions {
+pub fn store_options(settings: &Settings, role: Role) -> StoreOptions {
     StoreOptions {
-        pool_size: settings.database.pool_size,
+        pool_size: match role {
+            Role::Server => settings.database.pool_size,
+            Role::Tool => settings.database.pool_size.min(POOL_OF_A_TOOL),
+        },
         queue: settings.database.queue,
         busy_seconds: u32::try_from(settings.database.busy_seconds).unwrap_or(5),
         ..StoreOptions::new(settings.database_url.as_str())

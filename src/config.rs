@@ -22,7 +22,7 @@ mod values;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Source, load, process_environment};
-pub use stated::{Database, Limits, Passwords, Sessions, Signing, Tokens};
+pub use stated::{Database, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens};
 pub use values::{DatabaseUrl, Issuer};
 
 /// Every setting in force, checked.
@@ -56,6 +56,10 @@ pub struct Settings {
     pub sessions: Sessions,
     /// The server's own keys.
     pub signing: Signing,
+    /// The keys of service accounts.
+    pub service_accounts: ServiceAccounts,
+    /// What this server may fetch from others.
+    pub outbound: Outbound,
     /// Password policy and cost.
     pub passwords: Passwords,
     /// What a caller may send and how fast.
@@ -73,6 +77,15 @@ pub struct Tls {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// What this server may fetch from others, beside public https addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// Hosts, or `host:port`, that may be reached at private addresses.
+    pub allow: Vec<String>,
+    /// A PEM file of certificate authorities that are trusted beside the public ones.
+    pub extra_ca: Option<PathBuf>,
 }
 
 /// How and how much is logged.

@@ -1,4 +1,4 @@
-//! What a node keeps in memory, and how it stays fresh: clients and signing keys, read at start, then row by row as the
+//! What a node keeps in memory, and how it stays fresh: clients, service accounts and signing keys, read at start, then row by row as the
 //! change feed names them.
 
 use std::collections::{HashMap, HashSet};
@@ -17,8 +17,9 @@ use crate::base::time::Timestamp;
 use crate::jose::keyring::{Keyring, StoredKey};
 use crate::oauth::client::Client;
 use crate::oauth::redirect_uri;
+use crate::oauth::service_account::ServiceAccount;
 use crate::store::changes::{self, ChangeKind};
-use crate::store::{StoreError, clients, signing_keys};
+use crate::store::{StoreError, clients, service_accounts, signing_keys};
 
 /// The registered clients, and the web origins that their pages come from.
 #[derive(Debug, Default)]
@@ -37,6 +38,26 @@ impl Clients {
             .collect();
         let any_loopback = live().any(|c| c.metadata.any_loopback_redirect);
         Self { by_id, origins, any_loopback }
+    }
+}
+
+/// The service accounts, and who trusts which outside issuer.
+#[derive(Debug, Default)]
+struct Accounts {
+    by_id: HashMap<ClientId, Arc<ServiceAccount>>,
+    by_issuer: HashMap<String, Vec<Arc<ServiceAccount>>>,
+}
+
+impl Accounts {
+    fn of(by_id: HashMap<ClientId, Arc<ServiceAccount>>) -> Self {
+        let mut by_issuer: HashMap<String, Vec<Arc<ServiceAccount>>> = HashMap::new();
+        for account in by_id.values() {
+            let issuers: HashSet<&String> = account.rules.iter().map(|rule| &rule.issuer).collect();
+            for issuer in issuers {
+                by_issuer.entry(issuer.clone()).or_default().push(Arc::clone(account));
+            }
+        }
+        Self { by_id, by_issuer }
     }
 }
 
@@ -61,6 +82,7 @@ impl Built {
 #[derive(Debug, Default)]
 pub struct Snapshots {
     clients: ArcSwap<Clients>,
+    accounts: ArcSwap<Accounts>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
     /// The last change that was applied.
@@ -73,6 +95,22 @@ impl App {
     /// The client of that id, disabled ones included.
     pub fn client(&self, id: &ClientId) -> Option<Arc<Client>> {
         self.snapshots.clients.load().by_id.get(id).cloned()
+    }
+
+    /// The service account of that id, disabled ones included.
+    pub fn service_account(&self, id: &str) -> Option<Arc<ServiceAccount>> {
+        let id: ClientId = id.parse().ok()?;
+        self.snapshots.accounts.load().by_id.get(&id).cloned()
+    }
+
+    /// Every service account, disabled ones included.
+    pub fn service_accounts(&self) -> Vec<Arc<ServiceAccount>> {
+        self.snapshots.accounts.load().by_id.values().cloned().collect()
+    }
+
+    /// The service accounts with a trust rule for this outside issuer.
+    pub fn accounts_that_trust(&self, issuer: &str) -> Vec<Arc<ServiceAccount>> {
+        self.snapshots.accounts.load().by_issuer.get(issuer).cloned().unwrap_or_default()
     }
 
     /// Whether a registered client's pages come from `origin`: CORS (C12).
@@ -108,7 +146,12 @@ impl App {
 
     async fn load_all(&self) -> Result<(), StoreError> {
         // The cursor first: a change that comes in between is applied twice, which does no harm; never is one missed.
-        let (cursor, all) = self.store.read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?))).await?;
+        let (cursor, all, accounts) = self
+            .store
+            .read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?, service_accounts::all(conn)?)))
+            .await?;
+        let accounts = accounts.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
+        self.snapshots.accounts.store(Arc::new(Accounts::of(accounts)));
         let by_id = all.into_iter().map(|c| (c.id.clone(), Arc::new(c))).collect();
         self.snapshots.clients.store(Arc::new(Clients::of(by_id)));
         self.load_keys().await?;
@@ -166,11 +209,22 @@ impl App {
         if changes.iter().any(|c| c.kind == ChangeKind::SigningKey) {
             self.load_keys().await?;
         }
-        let ids: HashSet<ClientId> = changes
-            .iter()
-            .filter(|c| c.kind == ChangeKind::Client)
-            .filter_map(|c| c.subject.parse().ok())
-            .collect();
+        let of_kind = |kind: ChangeKind| -> HashSet<ClientId> {
+            changes.iter().filter(|c| c.kind == kind).filter_map(|c| c.subject.parse().ok()).collect()
+        };
+        let accounts = of_kind(ChangeKind::ServiceAccount);
+        if !accounts.is_empty() {
+            let mut by_id = self.snapshots.accounts.load().by_id.clone();
+            for id in accounts {
+                let wanted = id.clone();
+                match self.store.read(move |conn| service_accounts::find(conn, &wanted)).await? {
+                    Some(account) => by_id.insert(id, Arc::new(account)),
+                    None => by_id.remove(&id),
+                };
+            }
+            self.snapshots.accounts.store(Arc::new(Accounts::of(by_id)));
+        }
+        let ids = of_kind(ChangeKind::Client);
         if !ids.is_empty() {
             let mut by_id = self.snapshots.clients.load().by_id.clone();
             for id in ids {

@@ -85,6 +85,10 @@ ids! {
     FamilyId,
     /// One authorization code, one pending request: what is accepted once.
     OnceId,
+    /// Whose apps, service accounts and keys they are.
+    OrganizationId,
+    /// A trust rule of a service account.
+    RuleId,
 }
 
 /// The id of an OAuth client: text, because an administrator may bring one.

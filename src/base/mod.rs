@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a protocol, a database or a web server.
 
+pub mod address;
 pub mod algorithm;
 pub mod digest;
 pub mod encoding;

@@ -26,10 +26,13 @@ pub enum Purpose {
     AccessToken,
     /// The private half of a signing key, in its row.
     PrivateKey,
+    /// The secret of a `client_secret_jwt` client, in its row.
+    ClientSecret,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey];
+    const ALL: [Self; 5] =
+        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret];
 
     const fn label(self) -> &'static str {
         match self {
@@ -37,6 +40,7 @@ impl Purpose {
             Self::Pending => "cnx seal pending v1",
             Self::AccessToken => "cnx seal access token v1",
             Self::PrivateKey => "cnx seal private key v1",
+            Self::ClientSecret => "cnx seal client secret v1",
         }
     }
 }
@@ -62,10 +66,12 @@ pub enum MacPurpose {
     Throttle,
     /// Recognises the master key that a database belongs to.
     KeyCheck,
+    /// The `jti` of an assertion with its issuer, among what is spent.
+    Assertion,
 }
 
 impl MacPurpose {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::ClientSecret,
         Self::Session,
         Self::OneTimeLink,
@@ -74,6 +80,7 @@ impl MacPurpose {
         Self::Browser,
         Self::Throttle,
         Self::KeyCheck,
+        Self::Assertion,
     ];
 
     const fn label(self) -> &'static str {
@@ -86,6 +93,7 @@ impl MacPurpose {
             Self::Browser => "cnx mac browser v1",
             Self::Throttle => "cnx mac throttle v1",
             Self::KeyCheck => "cnx mac key check v1",
+            Self::Assertion => "cnx mac assertion v1",
         }
     }
 }

@@ -30,6 +30,15 @@ pub(super) struct Add {
     /// How it authenticates; client_secret_basic when absent
     #[arg(long, value_name = "METHOD", value_parser = auth_method(), conflicts_with = "public")]
     auth: Option<AuthMethod>,
+    /// A JSON file with its public keys, for --auth private_key_jwt
+    #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
+    jwks: Option<PathBuf>,
+    /// An https address that publishes its public keys, for --auth private_key_jwt
+    #[arg(long, value_name = "U")]
+    jwks_uri: Option<String>,
+    /// What its access tokens are for (their aud); the issuer when absent; repeat for more
+    #[arg(long, value_name = "A")]
+    audience: Vec<String>,
     /// A grant that it may use; authorization_code and refresh_token when absent; repeat for more
     #[arg(long, value_name = "G", value_parser = grant())]
     grant: Vec<GrantType>,
@@ -46,7 +55,7 @@ pub(super) struct Add {
     #[arg(long, conflicts_with = "public")]
     secret_stdin: bool,
     /// A JSON file of RFC 7591 members, client_id and client_secret too
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "redirect_uri", "public", "auth", "grant", "scope",
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "redirect_uri", "public", "auth", "jwks", "jwks_uri", "audience", "grant", "scope",
         "post_logout_redirect_uri", "id", "secret_stdin"])]
     metadata: Option<PathBuf>,
 }
@@ -100,11 +109,23 @@ fn from_flags(arguments: &Add) -> Result<ClientMetadata, Refused> {
         // A machine alone has no identity claims to ask for.
         (true, false, _) => String::new(),
     };
+    let jwks = match &arguments.jwks {
+        None => None,
+        Some(path) => {
+            let text = stdin::file("--jwks", path)?;
+            let set: Value = serde_json::from_str(&text)
+                .map_err(|e| Refused::Because(format!("--jwks {}: it is not JSON: {e}", path.display())))?;
+            Some(set)
+        }
+    };
     let metadata: ClientMetadata = serde_json::from_value(json!({
         "client_name": arguments.name,
         "redirect_uris": arguments.redirect_uri,
         "post_logout_redirect_uris": arguments.post_logout_redirect_uri,
         "token_endpoint_auth_method": method,
+        "jwks": jwks,
+        "jwks_uri": arguments.jwks_uri,
+        "audience": arguments.audience,
         "grant_types": grants,
         "response_types": response_types,
         "scope": scope,
@@ -176,7 +197,8 @@ mod tests {
     fn contradictions_are_bad_usage() {
         for line in [
             &[][..],
-            &["App", "--auth", "private_key_jwt"],
+            &["App", "--auth", "tls_client_auth"],
+            &["App", "--jwks", "x", "--jwks-uri", "https://a.example"],
             &["App", "--grant", "password"],
             &["App", "--public", "--auth", "none"],
             &["App", "--public", "--secret-stdin"],

@@ -29,9 +29,11 @@ mod metrics;
 mod migrate;
 mod print;
 mod serve;
+mod service_account;
 mod settings;
 mod signing_key;
 mod stdin;
+mod trust;
 mod user;
 
 #[derive(Parser)]
@@ -64,6 +66,12 @@ enum Command {
     /// OAuth clients (apps): add, list, show, rotate the secret, delete
     #[command(subcommand)]
     Client(client::Command),
+    /// Service accounts (machines): add, list, show, disable, enable, and their keys
+    #[command(subcommand)]
+    ServiceAccount(Box<service_account::Command>),
+    /// Outside issuers whose tokens speak for a service account: add, list, remove
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// The server's own signing keys: list, rotate, revoke
     #[command(subcommand)]
     SigningKey(signing_key::Command),
@@ -87,6 +95,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor => doctor::run(&context),
         Command::User(command) => user::run(&context, command),
         Command::Client(command) => client::run(&context, command),
+        Command::ServiceAccount(command) => service_account::run(&context, *command),
+        Command::Trust(command) => trust::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),
     };
     match done {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::error::ConfigError;
-use super::stated::Stated;
+use super::stated::{Stated, StatedOutbound};
 use super::values::{DatabaseUrl, Issuer, is_loopback};
-use super::{Log, Settings, Tls};
+use super::{Log, Outbound, Settings, Tls};
 use crate::base::secret::Secret;
 
 /// Makes settings of what is written. `place` tells where a key's value stands.
@@ -53,6 +53,8 @@ pub(super) fn check(
         tokens: stated.tokens,
         sessions: stated.sessions,
         signing: stated.signing,
+        service_accounts: stated.service_accounts,
+        outbound: outbound(stated.outbound, &refuse)?,
         passwords: stated.passwords,
         limits: stated.limits,
         database: stated.database,
@@ -60,6 +62,23 @@ pub(super) fn check(
     };
     contradictions(&settings, &refuse)?;
     Ok(settings)
+}
+
+fn outbound(stated: StatedOutbound, refuse: Refuse) -> Result<Outbound, ConfigError> {
+    for host in &stated.allow {
+        let legal = |c: char| c.is_ascii_alphanumeric() || ".-:[]_".contains(c);
+        if host.is_empty() || host.contains("//") || !host.chars().all(legal) {
+            return Err(refuse(
+                "outbound.allow",
+                &format!(
+                    "\"{host}\" is not a host; keys.internal, 10.0.0.7 or keys.internal:8443 is allowed"
+                ),
+            ));
+        }
+    }
+    let extra_ca =
+        stated.extra_ca.as_deref().map(path).transpose().map_err(|p| refuse("outbound.extra_ca", &p))?;
+    Ok(Outbound { allow: stated.allow, extra_ca })
 }
 
 type Refuse<'a> = &'a dyn Fn(&str, &str) -> ConfigError;

@@ -30,6 +30,8 @@ pub(super) struct Stated {
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
     pub(super) signing: Signing,
+    pub(super) service_accounts: ServiceAccounts,
+    pub(super) outbound: StatedOutbound,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
     pub(super) database: Database,
@@ -40,6 +42,13 @@ pub(super) struct Stated {
 pub(super) struct StatedTls {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatedOutbound {
+    pub(super) allow: Vec<String>,
+    pub(super) extra_ca: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +98,16 @@ pub struct Signing {
     pub rsa_bits: u32,
     /// What access tokens are signed with.
     pub access_token_alg: Algorithm,
+}
+
+/// The keys of service accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccounts {
+    /// The greatest age of a key, in seconds; 0 for none.
+    pub key_seconds: i64,
+    /// How long before its end a key without a successor is warned of, in seconds.
+    pub key_warning_seconds: i64,
 }
 
 /// Password policy and the cost of a hash.
@@ -156,6 +175,8 @@ impl Default for Stated {
             tokens: Tokens::default(),
             sessions: Sessions::default(),
             signing: Signing::default(),
+            service_accounts: ServiceAccounts::default(),
+            outbound: StatedOutbound::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
             database: Database::default(),
@@ -190,6 +211,12 @@ impl Default for Signing {
             rsa_bits: 3072,
             access_token_alg: Algorithm::Es256,
         }
+    }
+}
+
+impl Default for ServiceAccounts {
+    fn default() -> Self {
+        Self { key_seconds: YEAR, key_warning_seconds: 30 * DAY }
     }
 }
 
@@ -252,6 +279,8 @@ pub(super) const RANGES: &[Range] = &[
     range("signing.rotate_seconds", HOUR, 2 * YEAR, "seconds"),
     range("signing.jwks_max_age_seconds", 1, DAY, "seconds"),
     range("signing.rsa_bits", 2048, 4096, "bits: 2048, 3072 or 4096"),
+    range("service_accounts.key_seconds", 0, 10 * YEAR, "seconds, 0 for keys without an end"),
+    range("service_accounts.key_warning_seconds", 0, YEAR, "seconds"),
     range("passwords.min_length", 8, 64, "characters"),
     range("passwords.argon2_memory_kib", 7168, 4_194_304, "KiB"),
     range("passwords.argon2_passes", 1, 100, "passes"),

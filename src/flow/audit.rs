@@ -35,6 +35,38 @@ pub enum Act<'a> {
     SignedOut(UserId),
     /// The first administrator was made, or a password set, by a one-time link.
     LinkUsed(&'static str, UserId),
+    /// An assertion or an outside token was not taken; who is said to have made it, and with which key.
+    AssertionRefused {
+        /// The `iss`, unchecked.
+        issuer: &'a str,
+        /// The `kid`, unchecked.
+        kid: Option<&'a str>,
+        /// Which rule said no.
+        why: Why,
+    },
+    /// A service account got a token by a key or by a trust rule.
+    MachineTokenIssued {
+        /// The account.
+        account: &'a ClientId,
+        /// The key's name, or the provider and id of the rule.
+        through: &'a str,
+    },
+    /// A client got a token in exchange for another.
+    TokenExchanged {
+        /// The client.
+        client: &'a ClientId,
+        /// Whom both tokens are about.
+        subject: &'a str,
+    },
+    /// A service account published its next key.
+    KeyPublished {
+        /// The account.
+        account: &'a ClientId,
+        /// The new key.
+        kid: &'a str,
+        /// The key that vouched for it.
+        by: &'a str,
+    },
     /// A constant PKCE challenge or nonce was seen again (S-A13).
     ReusedChallenge(&'a ClientId),
 }
@@ -55,6 +87,10 @@ impl Act<'_> {
             Self::SignedOut(_) => "user.signed_out",
             Self::LinkUsed(..) => "link.used",
             Self::ReusedChallenge(_) => "client.reused_challenge",
+            Self::AssertionRefused { .. } => "assertion.refused",
+            Self::MachineTokenIssued { .. } => "machine_token.issued",
+            Self::TokenExchanged { .. } => "token.exchanged",
+            Self::KeyPublished { .. } => "service_account.key_published",
         }
     }
 }
@@ -65,6 +101,13 @@ type Shown<'a> = Option<&'a dyn fmt::Display>;
 /// Writes an act down.
 pub fn record(act: &Act<'_>, caller: &Caller) {
     let shown = |v: Shown<'_>| v.map(ToString::to_string);
+    let (key, subject) = match act {
+        Act::AssertionRefused { kid, .. } => (*kid, None),
+        Act::MachineTokenIssued { through, .. } => (Some(*through), None),
+        Act::KeyPublished { kid, by, .. } => (Some(*kid), Some(*by)),
+        Act::TokenExchanged { subject, .. } => (None, Some(*subject)),
+        _ => (None, None),
+    };
     let (user, client, family, why): (Shown<'_>, Shown<'_>, Shown<'_>, Option<&str>) = match act {
         Act::SignedIn(user) | Act::SignedOut(user) => (Some(user), None, None, None),
         Act::SignInRefused(why) => (None, None, None, Some(why)),
@@ -78,6 +121,11 @@ pub fn record(act: &Act<'_>, caller: &Caller) {
         Act::ClientRefused(client) => (None, client.as_ref().map(|c| *c as &dyn fmt::Display), None, None),
         Act::GrantRefused(client, why) => (None, Some(*client), None, Some(why.word())),
         Act::ReplayRevoked(client, family) => (None, Some(*client), Some(family), None),
+        Act::AssertionRefused { issuer, why, .. } => (None, Some(issuer), None, Some(why.word())),
+        Act::MachineTokenIssued { account, .. } | Act::KeyPublished { account, .. } => {
+            (None, Some(*account), None, None)
+        }
+        Act::TokenExchanged { client, .. } => (None, Some(*client), None, None),
         Act::LinkUsed(purpose, user) => (Some(user), None, None, Some(purpose)),
     };
     tracing::info!(
@@ -86,6 +134,8 @@ pub fn record(act: &Act<'_>, caller: &Caller) {
         user = shown(user),
         client = shown(client),
         family = shown(family),
+        key,
+        subject,
         why,
         address = %caller.address,
         request_id = %caller.request_id,

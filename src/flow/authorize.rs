@@ -226,6 +226,7 @@ pub fn issue_code(app: &App, request: &Authorize, live: &Live, now: Timestamp) -
         acr: live.session.acr.clone(),
         amr: live.session.amr.clone(),
         claims: request.claims.clone(),
+        resources: request.resources.clone(),
         issued_at: now,
         expires_at: now.plus(app.settings.tokens.code_seconds),
     };

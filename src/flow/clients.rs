@@ -2,9 +2,11 @@
 
 use crate::app::App;
 use crate::base::id::{ClientId, UserId};
-use crate::base::seal::MacPurpose;
+use crate::base::seal::{MacPurpose, Purpose};
 use crate::base::secret::{Fingerprint, Secret};
-use crate::oauth::client::{Client, ClientMetadata, ClientSecret};
+use crate::base::time::Timestamp;
+use crate::jose::key_set::KeySet;
+use crate::oauth::client::{AuthMethod, Client, ClientMetadata, ClientSecret};
 use crate::oauth::client_registration::{self, FieldError};
 use crate::oauth::error::OAuthError;
 use crate::store::{StoreError, clients, families};
@@ -27,9 +29,9 @@ pub enum ClientError {
     /// No client of that id.
     #[error("no client has the id {0}")]
     Unknown(String),
-    /// A public client has no secret.
-    #[error("{0} is a public client: it has no secret")]
-    Public(ClientId),
+    /// Neither a public client nor one with a key pair has a secret.
+    #[error("{0} has no secret: it is a public client, or authenticates by private_key_jwt")]
+    NoSecret(ClientId),
     /// We cannot decide now, or something went wrong.
     #[error("{}", .0.description())]
     Error(OAuthError),
@@ -47,7 +49,20 @@ pub fn secret_fingerprint(app: &App, client: &ClientId, secret: &Secret<String>)
     Fingerprint::from_bytes(app.vault.mac(MacPurpose::ClientSecret, &parts))
 }
 
-/// Registers a client; an id and a secret may be brought. The secret is returned, once; `None` for a public client.
+/// What is kept of a secret: its keyed hash; and under seal, for a client whose MACs we must be able to make (OIDC Core §9,
+/// `client_secret_jwt`), the secret itself.
+fn stored_secret(app: &App, client: &Client, secret: &Secret<String>, now: Timestamp) -> ClientSecret {
+    let is_key = client.metadata.token_endpoint_auth_method == AuthMethod::ClientSecretJwt;
+    let seal = || app.vault.seal_bytes(Purpose::ClientSecret, secret.reveal().as_bytes(), &app.entropy);
+    ClientSecret {
+        fingerprint: secret_fingerprint(app, &client.id, secret),
+        created_at: now,
+        expires_at: None,
+        sealed: is_key.then(seal),
+    }
+}
+
+/// Registers a client; an id and a secret may be brought. The secret is returned, once; `None` for a client that has none.
 pub async fn add(
     app: &App,
     metadata: ClientMetadata,
@@ -55,25 +70,28 @@ pub async fn add(
     secret: Option<Secret<String>>,
 ) -> Result<(Client, Option<Secret<String>>), ClientError> {
     client_registration::check(&metadata)?;
+    if let Some(jwks) = &metadata.jwks {
+        KeySet::registered(jwks).map_err(|e| FieldError { field: "jwks", problem: e.to_string() })?;
+    }
     let now = app.now();
     let id = id.unwrap_or_else(|| ClientId::generate(&app.entropy));
     if id.as_str().parse::<UserId>().is_ok_and(UserId::is_version_7) {
         return Err(ClientError::LooksLikeAPerson(id));
     }
+    if app.service_account(id.as_str()).is_some() {
+        return Err(ClientError::Taken(id));
+    }
     let mut client = Client { id, metadata, secrets: Vec::new(), created_at: now, disabled_at: None };
-    let secret = if client.is_public() {
-        if secret.is_some() {
-            return Err(ClientError::Public(client.id));
-        }
-        None
-    } else {
+    let method = client.metadata.token_endpoint_auth_method;
+    let secret = if method.has_secret() {
         let secret = secret.unwrap_or_else(|| Secret::generate(SECRET_PREFIX, &app.entropy));
-        client.secrets.push(ClientSecret {
-            fingerprint: secret_fingerprint(app, &client.id, &secret),
-            created_at: now,
-            expires_at: None,
-        });
+        client_registration::check_strength(method, &secret)?;
+        client.secrets.push(stored_secret(app, &client, &secret, now));
         Some(secret)
+    } else if secret.is_some() {
+        return Err(ClientError::NoSecret(client.id));
+    } else {
+        None
     };
     let row = client.clone();
     let written = app.store.write(move |conn| clients::insert(conn, &row)).await;
@@ -97,15 +115,11 @@ pub async fn find(app: &App, id: &str) -> Result<Client, ClientError> {
 pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<String>, ClientError> {
     let now = app.now();
     let client = find(app, id).await?;
-    if client.is_public() {
-        return Err(ClientError::Public(client.id));
+    if !client.metadata.token_endpoint_auth_method.has_secret() {
+        return Err(ClientError::NoSecret(client.id));
     }
     let secret = Secret::generate(SECRET_PREFIX, &app.entropy);
-    let mut secrets = vec![ClientSecret {
-        fingerprint: secret_fingerprint(app, &client.id, &secret),
-        created_at: now,
-        expires_at: None,
-    }];
+    let mut secrets = vec![stored_secret(app, &client, &secret, now)];
     if overlap > 0
         && let Some(before) = client.secrets.first()
     {

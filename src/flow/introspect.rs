@@ -37,7 +37,7 @@ pub async fn alive(app: &App, token: &str, now: Timestamp) -> Result<Option<Aliv
     if !access_token::is_current(&claims, app.issuer(), now) {
         return Ok(None);
     }
-    if app.client(&claims.client_id).is_none_or(|client| client.disabled_at.is_some()) {
+    if !are_parties_active(app, &claims) {
         return Ok(None);
     }
     let family = access_token::family_of(&claims.jti);
@@ -60,6 +60,19 @@ pub async fn alive(app: &App, token: &str, now: Timestamp) -> Result<Option<Aliv
         })
         .await?;
     Ok(found.map(|of| Alive { claims, of }))
+}
+
+/// Whether whom the token was given to is still there; and for a machine's, the account that it is about with what vouched for it.
+fn are_parties_active(app: &App, claims: &AccessClaims) -> bool {
+    let is_client = app.client(&claims.client_id).is_some_and(|client| client.disabled_at.is_none());
+    let is_account =
+        || app.service_account(claims.client_id.as_str()).is_some_and(|account| account.is_active());
+    if !is_client && !is_account() {
+        return false;
+    }
+    access_token::granted_by(&claims.jti).is_none_or(|by| {
+        app.service_account(&claims.sub).is_some_and(|account| account.is_active() && account.vouches(&by))
+    })
 }
 
 /// Reads an access token's claims, alive or not.

@@ -1,6 +1,8 @@
 //! Floor 4: one file, one thing done for someone. A flow reads the clock once, reads at most once, writes at most once,
 //! and leaves the decision to the rules of floor 1. It knows neither HTTP nor SQL.
 
+pub mod assertion;
+mod attempts;
 pub mod audit;
 pub mod authorize;
 pub mod caller;
@@ -8,11 +10,13 @@ pub mod clients;
 pub mod introspect;
 pub mod people;
 pub mod revoke;
+pub mod service_accounts;
 pub mod session;
 pub mod sign_in;
 pub mod sign_out;
 pub mod signing_keys;
 pub mod token;
+pub mod trust;
 pub mod user_info;
 
 use crate::oauth::error::OAuthError;

@@ -1,6 +1,7 @@
 //! Floor 5: a timer fires. Each job is one file; all of them may run on every node at once.
 
 pub mod feed;
+pub mod key_reminders;
 pub mod rotate_keys;
 pub mod sweep;
 
@@ -21,6 +22,7 @@ impl Jobs {
             tokio::spawn(feed::run(Arc::clone(app))),
             tokio::spawn(rotate_keys::run(Arc::clone(app))),
             tokio::spawn(sweep::run(Arc::clone(app))),
+            tokio::spawn(key_reminders::run(Arc::clone(app))),
         ])
     }
 }

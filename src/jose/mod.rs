@@ -4,10 +4,12 @@
 //! moment; `issue` and `verify` use them. What the claims mean is none of this room's business.
 
 pub mod issue;
+pub mod key_set;
 pub mod keyring;
 mod public_key;
 mod rotation;
 pub mod signing_key;
+mod spki;
 pub mod verify;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::scope::Scope;
+use super::service_account::GrantedBy;
 use crate::base::encoding::{base62, from_base62};
 use crate::base::entropy::Entropy;
 use crate::base::id::{ClientId, FamilyId};
@@ -49,6 +50,32 @@ pub struct AccessClaims {
     /// The class of that authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
+    /// Who acts for `sub` (RFC 8693 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+}
+
+/// Who acts, and for whom that one acts in turn (RFC 8693 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// A person, a client or a service account.
+    pub sub: String,
+    /// Who acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Actor>>,
+}
+
+impl Actor {
+    /// How many act in a row.
+    pub fn depth(&self) -> usize {
+        let mut depth = 1;
+        let mut next = &self.act;
+        while let Some(actor) = next {
+            depth += 1;
+            next = &actor.act;
+        }
+        depth
+    }
 }
 
 /// A new `jti` for a token of a family: whoever holds the token can be asked about the family without a row per token.
@@ -65,6 +92,33 @@ pub fn jti_without_family(entropy: &Entropy) -> String {
     base62(&entropy.bytes::<16>())
 }
 
+/// A new `jti` for a machine's token: it says which key or rule it came about by, so that the end of one is the end of the other.
+pub fn jti_of_machine(by: GrantedBy, entropy: &Entropy) -> String {
+    let (kind, tag) = match by {
+        GrantedBy::Key(tag) => (1, tag),
+        GrantedBy::Rule(tag) => (2, tag),
+    };
+    let mut bytes = [0; MACHINE_JTI];
+    let (head, chance) = bytes.split_at_mut(8);
+    for (to, from) in head.iter_mut().zip(std::iter::once(kind).chain(tag)) {
+        *to = from;
+    }
+    entropy.fill(chance);
+    base62(&bytes)
+}
+
+/// What a machine's token with this `jti` came about by; `None` for every other token.
+pub fn granted_by(jti: &str) -> Option<GrantedBy> {
+    let bytes = from_base62(jti, MACHINE_JTI)?;
+    let (kind, rest) = bytes.split_first()?;
+    let tag = rest.get(..7)?.try_into().ok()?;
+    match kind {
+        1 => Some(GrantedBy::Key(tag)),
+        2 => Some(GrantedBy::Rule(tag)),
+        _ => None,
+    }
+}
+
 /// The family that a token with this `jti` belongs to; `None` for the tokens of clients themselves.
 pub fn family_of(jti: &str) -> Option<FamilyId> {
     FamilyId::from_slice(from_base62(jti, FAMILY_JTI)?.get(..16)?)
@@ -72,6 +126,9 @@ pub fn family_of(jti: &str) -> Option<FamilyId> {
 
 /// Family id and ten random bytes; another length than that of a jti without a family.
 const FAMILY_JTI: usize = 26;
+
+/// A kind, seven bytes of a tag and twelve random ones; a length that no other jti has.
+const MACHINE_JTI: usize = 20;
 
 /// The opaque form.
 pub fn seal_opaque(vault: &Vault, entropy: &Entropy, claims: &AccessClaims) -> Secret<String> {
@@ -137,6 +194,7 @@ mod tests {
             scope: Scope::of(&["openid", "email"]),
             auth_time: Some(900),
             acr: None,
+            act: None,
         }
     }
 
@@ -187,6 +245,11 @@ mod tests {
         assert_ne!(jti, jti_of_family(family, &entropy));
         for none in [jti_without_family(&entropy).as_str(), "", &jti[1..], "*"] {
             assert_eq!(family_of(none), None);
+            assert_eq!(granted_by(none), None);
+        }
+        for by in [GrantedBy::Key([7; 7]), GrantedBy::Rule([255; 7])] {
+            let jti = jti_of_machine(by, &entropy);
+            assert_eq!((granted_by(&jti), family_of(&jti)), (Some(by), None));
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Authorize {
     pub ui_locales: Vec<String>,
     /// Single claims asked for, within the client's registration.
     pub claims: ClaimsRequest,
+    /// What the tokens are to be for, as sent (RFC 8707 §2.1); empty for all that the client may ask for.
+    pub resources: Vec<String>,
 }
 
 impl Authorize {
@@ -105,6 +107,7 @@ pub fn read(
         login_hint: params.get("login_hint").filter(|h| h.len() <= MAX_LOGIN_HINT).map(str::to_owned),
         acr_values: words(params, "acr_values"),
         ui_locales: words(params, "ui_locales"),
+        resources: params.all("resource").map(str::to_owned).collect(),
         claims: claims.limited_to(&client.metadata.scope),
         client,
         destination,

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::error::OAuthError;
+use super::resource::audience_among;
 use super::scope::Scope;
 use crate::base::algorithm::Algorithm;
 use crate::base::id::ClientId;
@@ -21,11 +23,23 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 6749 §4.4.
     ClientCredentials,
+    /// RFC 7523 §2.1. A service account needs no registration for it: its assertion speaks for itself.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer,
+    /// RFC 8693. Neither does an outside issuer's token that a trust rule takes.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange,
 }
 
 impl GrantType {
     /// Every grant that this server speaks.
-    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+    pub const ALL: [Self; 5] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::JwtBearer,
+        Self::TokenExchange,
+    ];
 
     /// The `grant_type` on the wire.
     pub const fn name(self) -> &'static str {
@@ -33,7 +47,20 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
+    }
+
+    /// The grant of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether what is presented may say by itself who asks, so that no client has to authenticate (RFC 7521 §4.1,
+    /// RFC 8693 §2.1).
+    pub const fn speaks_for_itself(self) -> bool {
+        matches!(self, Self::JwtBearer | Self::TokenExchange)
     }
 }
 
@@ -47,11 +74,31 @@ pub enum AuthMethod {
     ClientSecretBasic,
     /// A shared secret; Basic and body are taken alike (requirements D7).
     ClientSecretPost,
+    /// A JWT under a shared secret (OIDC Core §9): the secret is kept, sealed, because its hash could check no MAC.
+    ClientSecretJwt,
+    /// A JWT under a key pair whose public half is registered (OIDC Core §9, RFC 7523 §2.2).
+    PrivateKeyJwt,
 }
 
 impl AuthMethod {
     /// Every method that this server speaks, as metadata lists them.
-    pub const ALL: [Self; 3] = [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None];
+    pub const ALL: [Self; 5] = [
+        Self::ClientSecretBasic,
+        Self::ClientSecretPost,
+        Self::ClientSecretJwt,
+        Self::PrivateKeyJwt,
+        Self::None,
+    ];
+
+    /// Whether a secret is shared with the client.
+    pub const fn has_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost | Self::ClientSecretJwt)
+    }
+
+    /// Whether the client proves itself by an assertion, and by nothing else (S-J10).
+    pub const fn is_assertion(self) -> bool {
+        matches!(self, Self::ClientSecretJwt | Self::PrivateKeyJwt)
+    }
 
     /// The registered name.
     pub const fn name(self) -> &'static str {
@@ -59,6 +106,8 @@ impl AuthMethod {
             Self::None => "none",
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::ClientSecretJwt => "client_secret_jwt",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 }
@@ -105,6 +154,8 @@ pub struct ClientSecret {
     pub created_at: Timestamp,
     /// When it stops working, after a rotation with overlap.
     pub expires_at: Option<Timestamp>,
+    /// The secret under the master key, for a `client_secret_jwt` client and no other.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// What is registered of a client: RFC 7591 member names, so that a metadata file, a row and `/v1` read alike.
@@ -123,6 +174,15 @@ pub struct ClientMetadata {
     /// `client_secret_basic` when absent (RFC 7591 §2).
     #[serde(default = "default_auth_method")]
     pub token_endpoint_auth_method: AuthMethod,
+    /// Its public keys (RFC 7591 §2), for `private_key_jwt`. Either these or `jwks_uri`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    /// Where its public keys are published (RFC 7591 §2); https, fetched with care.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// The one algorithm of its assertions (OIDC Registration §2); that of the key when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<String>,
     /// `authorization_code` when absent (RFC 7591 §2).
     #[serde(default = "default_grant_types")]
     pub grant_types: Vec<GrantType>,
@@ -180,9 +240,57 @@ pub struct ClientMetadata {
     /// Ours: the `aud` of access tokens, and what an introspecting resource server is called. The issuer when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
+    /// Ours: what a token may be for that this client gets in exchange for another (RFC 8693); `audience` when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchange_audience: Vec<String>,
+    /// Ours: an assertion may be for the token endpoint's address as well as for the issuer (requirements D2). Older
+    /// libraries send that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_assertion_audience: bool,
+    /// Ours: the longest life of an assertion, in seconds; an hour when absent (requirements D6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion_seconds: Option<i64>,
     /// Ours, `serve --dev` only: any loopback redirect URI on any port.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_loopback_redirect: bool,
+}
+
+impl ClientMetadata {
+    /// What is registered of a client of which nothing but the name is said.
+    pub fn named(name: &str) -> Self {
+        Self {
+            client_name: name.to_owned(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            token_endpoint_auth_method: default_auth_method(),
+            jwks: None,
+            jwks_uri: None,
+            token_endpoint_auth_signing_alg: None,
+            grant_types: default_grant_types(),
+            response_types: default_response_types(),
+            scope: default_scope(),
+            application_type: ApplicationType::default(),
+            client_uri: None,
+            logo_uri: None,
+            policy_uri: None,
+            tos_uri: None,
+            contacts: Vec::new(),
+            initiate_login_uri: None,
+            id_token_signed_response_alg: default_id_token_alg(),
+            userinfo_signed_response_alg: None,
+            default_max_age: None,
+            require_auth_time: false,
+            require_pkce: true,
+            skip_consent: false,
+            access_token_format: AccessTokenFormat::default(),
+            refresh_rotation: RefreshRotation::default(),
+            audience: Vec::new(),
+            exchange_audience: Vec::new(),
+            legacy_assertion_audience: false,
+            assertion_seconds: None,
+            any_loopback_redirect: false,
+        }
+    }
 }
 
 /// A client with everything that a request needs of it.
@@ -236,6 +344,11 @@ impl Client {
         }
     }
 
+    /// [`Client::audience_for`] of resources that are kept.
+    pub fn audience_of(&self, issuer: &str, resources: &[String]) -> Result<Vec<String>, OAuthError> {
+        self.audience_for(issuer, resources.iter().map(String::as_str))
+    }
+
     /// The audience of a token that is asked for these resources (RFC 8707 §2): those, or everything registered when none is
     /// named. `InvalidTarget` when one is not registered: a token must not go out for another than was named.
     pub fn audience_for<'a>(
@@ -243,15 +356,7 @@ impl Client {
         issuer: &str,
         resources: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<String>, OAuthError> {
-        let mut audience = self.audience(issuer);
-        let named: Vec<&str> = resources.collect();
-        if named.iter().any(|resource| !audience.iter().any(|registered| registered == resource)) {
-            return Err(OAuthError::InvalidTarget);
-        }
-        if !named.is_empty() {
-            audience.retain(|registered| named.contains(&registered.as_str()));
-        }
-        Ok(audience)
+        audience_among(&self.metadata.audience, issuer, resources)
     }
 }
 

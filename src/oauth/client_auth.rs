@@ -1,4 +1,5 @@
-//! How a client says who it is, as it arrived: HTTP Basic, the request body, or only a name (RFC 6749 §2.3).
+//! How a client says who it is, as it arrived: HTTP Basic, the request body, an assertion, or only a name (RFC 6749 §2.3,
+//! RFC 7521 §4.2).
 //!
 //! Exactly one way in one request. Nothing here knows whether the client exists or whether the secret is right; that is
 //! for `flow/token.rs`, which must refuse a bare name of a client that has a secret.
@@ -7,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::assertion::{CLIENT_ASSERTION_TYPE, Unverified};
 use super::error::OAuthError;
 use super::params::Params;
 use crate::base::id::ClientId;
@@ -21,6 +23,16 @@ pub enum Presented {
     Basic(ClientId, Secret<String>),
     /// `client_id` and `client_secret` in the body (RFC 6749 §2.3.1).
     Post(ClientId, Secret<String>),
+    /// `client_assertion` in the body (RFC 7523 §2.2): the client is the one that is said to have made it.
+    Assertion(ClientId, Unverified),
+}
+
+/// Whether a request has credentials of a client at all; a bare `client_id` is a name and none.
+pub fn is_present(authorization: Option<&str>, params: &Params) -> bool {
+    authorization.is_some()
+        || ["client_secret", "client_assertion", "client_assertion_type"]
+            .iter()
+            .any(|name| params.get(name).is_some())
 }
 
 /// Reads the credentials from the `Authorization` header and the body (S-T2, S-T6, S-T7, C1 to C3).
@@ -49,7 +61,7 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Presented, O
     }
     let refused = || OAuthError::InvalidClient { basic: false };
     if assertion {
-        return Err(refused()); // no client is registered for private_key_jwt or client_secret_jwt
+        return by_assertion(id, params).ok_or_else(refused);
     }
     let id: ClientId = id.and_then(|id| id.parse().ok()).ok_or_else(refused)?;
     Ok(match secret {
@@ -62,7 +74,7 @@ impl Presented {
     /// Who the client says it is.
     pub fn client_id(&self) -> &ClientId {
         match self {
-            Self::Public(id) | Self::Basic(id, _) | Self::Post(id, _) => id,
+            Self::Public(id) | Self::Basic(id, _) | Self::Post(id, _) | Self::Assertion(id, _) => id,
         }
     }
 
@@ -74,10 +86,22 @@ impl Presented {
     /// The secret, if one was sent.
     pub fn secret(&self) -> Option<&Secret<String>> {
         match self {
-            Self::Public(_) => None,
+            Self::Public(_) | Self::Assertion(..) => None,
             Self::Basic(_, secret) | Self::Post(_, secret) => Some(secret),
         }
     }
+}
+
+/// An assertion says in `iss` whose it is, so `client_id` may be left out (C4); where it is sent, it is the same (S-J8).
+fn by_assertion(id: Option<&str>, params: &Params) -> Option<Presented> {
+    if params.get("client_assertion_type") != Some(CLIENT_ASSERTION_TYPE) {
+        return None;
+    }
+    let unverified = Unverified::peek(params.get("client_assertion")?)?;
+    if id.is_some_and(|id| id != unverified.iss) {
+        return None;
+    }
+    Some(Presented::Assertion(unverified.iss.parse().ok()?, unverified))
 }
 
 /// `Basic base64(id:secret)` (RFC 7617 §2) with both halves form-encoded (RFC 6749 §2.3.1); `None` for anything else.
@@ -136,6 +160,7 @@ mod tests {
             Ok(p @ Presented::Public(_)) => format!("public:{}:{}", p.client_id(), secret(&p)),
             Ok(p @ Presented::Basic(..)) => format!("basic:{}:{}", p.client_id(), secret(&p)),
             Ok(p @ Presented::Post(..)) => format!("post:{}:{}", p.client_id(), secret(&p)),
+            Ok(p @ Presented::Assertion(..)) => format!("assertion:{}:{}", p.client_id(), secret(&p)),
             Err(OAuthError::InvalidClient { basic }) => format!("invalid_client basic={basic}"),
             Err(e) => e.code().to_owned(),
         }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::client::{AuthMethod, ClientMetadata};
+pub use super::client_keys::check_strength;
 pub use super::client_rules::{FieldError, check, check_secret};
 use super::client_rules::{MEMBERS, allowed, refuse, shown};
 use crate::base::id::ClientId;
@@ -16,7 +17,7 @@ use crate::base::secret::Secret;
 pub type Registration = (Option<ClientId>, Option<Secret<String>>, ClientMetadata);
 
 /// Known members that change nothing here, or nothing as long as what they speak of is not supported: read and dropped.
-const DROPPED: [&str; 14] = [
+const DROPPED: [&str; 11] = [
     "client_secret_expires_at",
     "client_id_issued_at",
     "registration_access_token",
@@ -24,11 +25,8 @@ const DROPPED: [&str; 14] = [
     "software_id",
     "software_version",
     "software_statement",
-    "jwks",
-    "jwks_uri",
     "request_uris",
     "request_object_signing_alg",
-    "token_endpoint_auth_signing_alg",
     "sector_identifier_uri",
     "default_acr_values",
 ];
@@ -76,11 +74,8 @@ pub fn from_json(text: &str) -> Result<Registration, FieldError> {
     let metadata: ClientMetadata =
         serde_json::from_value(Value::Object(members)).or_else(|e| refuse("metadata", e.to_string()))?;
     check(&metadata)?;
-    if secret.is_some() && metadata.token_endpoint_auth_method == AuthMethod::None {
-        return refuse(
-            "client_secret",
-            "none is allowed for a public client (token_endpoint_auth_method none)",
-        );
+    if let Some(secret) = &secret {
+        check_strength(metadata.token_endpoint_auth_method, secret)?;
     }
     Ok((id, secret, metadata))
 }
@@ -93,6 +88,13 @@ fn drop_what_changes_nothing(members: &mut Map<String, Value>) -> Result<(), Fie
         if members.remove(field).is_some_and(|v| v != false) {
             return refuse(field, "only false is allowed: this server does not support it");
         }
+    }
+    // Keys and algorithms of another way of authentication: many files state them for a client that never uses them.
+    if members
+        .get("token_endpoint_auth_method")
+        .is_none_or(|method| method != AuthMethod::PrivateKeyJwt.name())
+    {
+        members.retain(|name, _| name != "jwks" && name != "jwks_uri");
     }
     // RFC 7591 §2.2: names and links in other languages, as `client_name#de`.
     let translated = |name: &str| {
@@ -155,14 +157,20 @@ mod tests {
     #[test]
     fn every_member_of_a_client_is_known_and_says_what_is_allowed() {
         let mut full = json!({ "client_name": "App" });
-        for (name, value) in [("userinfo_signed_response_alg", json!("RS256")), ("default_max_age", json!(1))]
-        {
+        for (name, value) in [
+            ("userinfo_signed_response_alg", json!("RS256")),
+            ("token_endpoint_auth_signing_alg", json!("RS256")),
+            ("default_max_age", json!(1)),
+            ("assertion_seconds", json!(1)),
+            ("legacy_assertion_audience", json!(true)),
+            ("jwks", json!({})),
+        ] {
             full[name] = value;
         }
-        for name in ["client_uri", "logo_uri", "policy_uri", "tos_uri", "initiate_login_uri"] {
+        for name in ["client_uri", "logo_uri", "policy_uri", "tos_uri", "initiate_login_uri", "jwks_uri"] {
             full[name] = json!("x");
         }
-        for name in ["contacts", "audience"] {
+        for name in ["contacts", "audience", "exchange_audience"] {
             full[name] = json!(["x"]);
         }
         let metadata: ClientMetadata = serde_json::from_value(full).unwrap();
@@ -171,6 +179,9 @@ mod tests {
         let known = MEMBERS.map(|(name, _)| name).into_iter();
         assert_eq!(written, known.filter(|name| !["client_id", "client_secret"].contains(name)).collect());
         for (field, allowed) in MEMBERS {
+            if field.starts_with("jwks") {
+                continue; // of another way of authentication: dropped, whatever it is
+            }
             assert_eq!(
                 read(&json!({ field: {} })).unwrap_err(),
                 FieldError { field, problem: allowed.to_owned() }
@@ -207,7 +218,7 @@ mod tests {
                 "grant_types: a list of authorization_code, refresh_token",
             ),
             (
-                json!({ "token_endpoint_auth_method": "private_key_jwt" }),
+                json!({ "token_endpoint_auth_method": "tls_client_auth" }),
                 "token_endpoint_auth_method: client_secret_basic,",
             ),
             (
@@ -228,7 +239,7 @@ mod tests {
             (json!({ "client_secret": "short" }), "client_secret: 8 to 256"),
             (
                 public("client_secret", json!("a-secret-of-mine")),
-                "client_secret: none is allowed for a public client",
+                "client_secret: none is allowed for token_endpoint_auth_method none",
             ),
             (
                 public("grant_types", json!(["client_credentials"])),

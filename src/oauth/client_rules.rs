@@ -3,6 +3,7 @@
 //! What a metadata file looks like is told by `client_registration.rs`. Nothing is fetched, nothing is stored.
 
 use super::client::{ApplicationType, AuthMethod, ClientMetadata, GrantType, RefreshRotation};
+use super::client_keys;
 use super::redirect_uri;
 use super::web_address::{MAX_BYTES, is_https_link};
 use crate::base::secret::Secret;
@@ -21,12 +22,25 @@ const MAX_ITEMS: usize = 20;
 const MAX_NAME: usize = 200;
 
 /// Every member of a metadata file, with what is allowed when its type is not the right one.
-pub(super) const MEMBERS: [(&str, &str); 25] = [
+pub(super) const MEMBERS: [(&str, &str); 31] = [
     ("client_name", "text of 1 to 200 characters is allowed"),
     ("redirect_uris", "a list of URIs is allowed"),
     ("post_logout_redirect_uris", "a list of URIs is allowed"),
-    ("token_endpoint_auth_method", "client_secret_basic, client_secret_post or none is allowed"),
-    ("grant_types", "a list of authorization_code, refresh_token and client_credentials is allowed"),
+    (
+        "token_endpoint_auth_method",
+        "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none is allowed",
+    ),
+    ("jwks", "a JSON object with public keys in keys is allowed"),
+    ("jwks_uri", "an https URL is allowed"),
+    (
+        "token_endpoint_auth_signing_alg",
+        "RS256, ES256 or EdDSA is allowed for private_key_jwt, HS256 for client_secret_jwt",
+    ),
+    (
+        "grant_types",
+        "a list of authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer and \
+         urn:ietf:params:oauth:grant-type:token-exchange is allowed",
+    ),
     ("response_types", "a list with nothing but code is allowed"),
     ("scope", "words of printable ASCII without quote and backslash, separated by spaces, are allowed"),
     ("application_type", "web or native is allowed"),
@@ -45,6 +59,9 @@ pub(super) const MEMBERS: [(&str, &str); 25] = [
     ("access_token_format", "jwt or opaque is allowed"),
     ("refresh_rotation", "always or never is allowed"),
     ("audience", "a list of text is allowed"),
+    ("exchange_audience", "a list of text is allowed"),
+    ("legacy_assertion_audience", "true or false is allowed"),
+    ("assertion_seconds", "a whole number of seconds from 1 to 3600 is allowed"),
     ("client_id", "1 to 128 letters, digits and - . _ ~ @ are allowed"),
     (
         "client_secret",
@@ -84,6 +101,7 @@ pub fn check(metadata: &ClientMetadata) -> Result<(), FieldError> {
             return refuse("redirect_uris", "at least one is needed for the grant authorization_code");
         }
     }
+    client_keys::check(metadata)?;
     if public { check_public(metadata) } else { Ok(()) }
 }
 
@@ -117,7 +135,11 @@ fn check_text(metadata: &ClientMetadata) -> Result<(), FieldError> {
     if name.chars().any(is_deceptive) {
         return refuse("client_name", "no control, invisible or direction-changing characters are allowed");
     }
-    for (field, items) in [("contacts", &metadata.contacts), ("audience", &metadata.audience)] {
+    for (field, items) in [
+        ("contacts", &metadata.contacts),
+        ("audience", &metadata.audience),
+        ("exchange_audience", &metadata.exchange_audience),
+    ] {
         if items.len() > MAX_ITEMS {
             return refuse(field, "at most 20 are allowed");
         }
@@ -129,11 +151,15 @@ fn check_text(metadata: &ClientMetadata) -> Result<(), FieldError> {
     let audience = |a: &String| {
         (1..=MAX_BYTES).contains(&a.len()) && a.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
     };
-    if !metadata.audience.iter().all(audience) {
-        return refuse(
-            "audience",
-            "1 to 2048 visible ASCII characters each are allowed, no space, quote or backslash",
-        );
+    for (field, items) in
+        [("audience", &metadata.audience), ("exchange_audience", &metadata.exchange_audience)]
+    {
+        if !items.iter().all(audience) {
+            return refuse(
+                field,
+                "1 to 2048 visible ASCII characters each are allowed, no space, quote or backslash",
+            );
+        }
     }
     Ok(())
 }

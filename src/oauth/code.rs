@@ -57,6 +57,9 @@ pub struct CodeGrant {
     /// Single claims that were asked for.
     #[serde(rename = "q", default, skip_serializing_if = "ClaimsRequest::is_empty")]
     pub claims: ClaimsRequest,
+    /// What the tokens are to be for (RFC 8707 §2.1); empty for all that the client may ask for.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
     /// When it was given.
     #[serde(rename = "i")]
     pub issued_at: Timestamp,
@@ -143,6 +146,7 @@ mod tests {
             acr: "a".to_owned(),
             amr: vec!["pwd".to_owned()],
             claims: ClaimsRequest::default(),
+            resources: Vec::new(),
             issued_at: AT,
             expires_at: AT.plus(60),
         }

@@ -27,6 +27,34 @@ pub enum Why {
     Revoked,
     /// The person or the session behind it is gone, disabled, or withdrew the consent.
     NoLongerGranted,
+    /// An assertion that is no JWT of ours to read, or has a claim of the wrong type.
+    Malformed,
+    /// An assertion whose `typ` says that it is something else (RFC 8725 §3.11).
+    WrongType,
+    /// No registered key of that name or algorithm.
+    UnknownKey,
+    /// The signature is not the key's.
+    WrongSignature,
+    /// `iss` is not who it must be.
+    WrongIssuer,
+    /// `sub` is not who it must be.
+    WrongSubject,
+    /// `aud` is not us.
+    WrongAudience,
+    /// `iat` or `nbf` lies ahead.
+    NotYetValid,
+    /// `exp` is further away than is allowed.
+    TooLongLived,
+    /// There is no `jti`, and one is needed.
+    NoTokenId,
+    /// The service account or the client is disabled.
+    Disabled,
+    /// No trust rule takes the outside issuer's token.
+    NoRule,
+    /// The outside token comes from an event that a stranger can cause.
+    RiskyEvent,
+    /// The issuer's keys could not be fetched.
+    KeysUnavailable,
 }
 
 impl Why {
@@ -42,6 +70,20 @@ impl Why {
             Self::Replayed => "replayed",
             Self::Revoked => "revoked",
             Self::NoLongerGranted => "no_longer_granted",
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongSignature => "wrong_signature",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongSubject => "wrong_subject",
+            Self::WrongAudience => "wrong_audience",
+            Self::NotYetValid => "not_yet_valid",
+            Self::TooLongLived => "too_long_lived",
+            Self::NoTokenId => "no_token_id",
+            Self::Disabled => "disabled",
+            Self::NoRule => "no_rule",
+            Self::RiskyEvent => "risky_event",
+            Self::KeysUnavailable => "keys_unavailable",
         }
     }
 }

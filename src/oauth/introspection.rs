@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::access_token::{AccessClaims, one_or_many};
+use super::access_token::{AccessClaims, Actor, one_or_many};
 use super::client::Client;
 use super::refresh::{Family, RefreshPolicy};
 use super::scope::Scope;
@@ -45,6 +45,9 @@ pub struct LiveToken {
     /// The class of that authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
+    /// Who acts for `sub` (RFC 8693 §4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
 }
 
 impl LiveToken {
@@ -64,6 +67,7 @@ impl LiveToken {
             jti: Some(claims.jti.clone()),
             auth_time: claims.auth_time,
             acr: claims.acr.clone(),
+            act: claims.act.clone(),
         }
     }
 
@@ -89,6 +93,7 @@ impl LiveToken {
             jti: None,
             auth_time: Some(family.auth_time.as_secs()),
             acr: Some(family.acr.clone()),
+            act: None,
         }
     }
 }

@@ -41,8 +41,10 @@ struct Beyond {
     end_session_endpoint: String,
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: Vec<String>,
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<CoreJwsSigningAlgorithm>,
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: Vec<String>,
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<CoreJwsSigningAlgorithm>,
     code_challenge_methods_supported: Vec<String>,
     authorization_response_iss_parameter_supported: bool,
 }
@@ -89,6 +91,7 @@ pub fn openid_configuration(issuer: &str, algorithms: &[Algorithm]) -> Result<Va
     .set_response_modes_supported(Some(vec![CoreResponseMode::Query, CoreResponseMode::FormPost]))
     .set_grant_types_supported(Some(GrantType::ALL.map(grant).to_vec()))
     .set_token_endpoint_auth_methods_supported(Some(AuthMethod::ALL.map(auth_method).to_vec()))
+    .set_token_endpoint_auth_signing_alg_values_supported(Some(assertion_algorithms()))
     .set_acr_values_supported(Some(vec![AuthenticationContextClass::new(ACR_PASSWORD.to_owned())]))
     .set_userinfo_signing_alg_values_supported(Some(signing))
     .set_claim_types_supported(Some(vec![CoreClaimType::Normal]))
@@ -122,9 +125,17 @@ fn beyond(issuer: &str) -> Beyond {
         revocation_endpoint_auth_methods_supported: AuthMethod::ALL.map(|m| m.name().to_owned()).to_vec(),
         introspection_endpoint: format!("{issuer}/oauth2/introspect"),
         introspection_endpoint_auth_methods_supported: with_secret.map(|m| m.name().to_owned()).collect(),
+        introspection_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
+        revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
         code_challenge_methods_supported: vec!["S256".to_owned()],
         authorization_response_iss_parameter_supported: true,
     }
+}
+
+/// What clients may sign their assertions with: key pairs of any of our kinds, and a shared secret. It must be said where these
+/// methods are offered (RFC 8414 §2), and none is never among them.
+fn assertion_algorithms() -> Vec<CoreJwsSigningAlgorithm> {
+    Algorithm::ALL.map(jws).into_iter().chain([CoreJwsSigningAlgorithm::HmacSha256]).collect()
 }
 
 /// The scopes that mean something to us; a client may be registered for others, which are its resource servers' affair.
@@ -150,11 +161,13 @@ const fn jws(algorithm: Algorithm) -> CoreJwsSigningAlgorithm {
     }
 }
 
-const fn grant(grant: GrantType) -> CoreGrantType {
+fn grant(grant: GrantType) -> CoreGrantType {
     match grant {
         GrantType::AuthorizationCode => CoreGrantType::AuthorizationCode,
         GrantType::RefreshToken => CoreGrantType::RefreshToken,
         GrantType::ClientCredentials => CoreGrantType::ClientCredentials,
+        GrantType::JwtBearer => CoreGrantType::JwtBearer,
+        GrantType::TokenExchange => CoreGrantType::Extension(grant.name().to_owned()),
     }
 }
 
@@ -163,6 +176,8 @@ const fn auth_method(method: AuthMethod) -> CoreClientAuthMethod {
         AuthMethod::None => CoreClientAuthMethod::None,
         AuthMethod::ClientSecretBasic => CoreClientAuthMethod::ClientSecretBasic,
         AuthMethod::ClientSecretPost => CoreClientAuthMethod::ClientSecretPost,
+        AuthMethod::ClientSecretJwt => CoreClientAuthMethod::ClientSecretJwt,
+        AuthMethod::PrivateKeyJwt => CoreClientAuthMethod::PrivateKeyJwt,
     }
 }
 
@@ -186,17 +201,41 @@ mod tests {
             ("jwks_uri", json!("https://id.example.com/base/.well-known/jwks.json")),
             ("response_types_supported", json!(["code"])),
             ("response_modes_supported", json!(["query", "form_post"])),
-            ("grant_types_supported", json!(["authorization_code", "refresh_token", "client_credentials"])),
+            (
+                "grant_types_supported",
+                json!([
+                    "authorization_code",
+                    "refresh_token",
+                    "client_credentials",
+                    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                    "urn:ietf:params:oauth:grant-type:token-exchange"
+                ]),
+            ),
+            ("token_endpoint_auth_signing_alg_values_supported", json!(["RS256", "ES256", "EdDSA", "HS256"])),
+            (
+                "revocation_endpoint_auth_signing_alg_values_supported",
+                json!(["RS256", "ES256", "EdDSA", "HS256"]),
+            ),
+            (
+                "introspection_endpoint_auth_signing_alg_values_supported",
+                json!(["RS256", "ES256", "EdDSA", "HS256"]),
+            ),
             ("subject_types_supported", json!(["public"])),
             ("id_token_signing_alg_values_supported", json!(["RS256", "ES256", "EdDSA"])),
             ("scopes_supported", json!(["openid", "profile", "email", "address", "phone", "offline_access"])),
             (
                 "token_endpoint_auth_methods_supported",
-                json!(["client_secret_basic", "client_secret_post", "none"]),
+                json!([
+                    "client_secret_basic",
+                    "client_secret_post",
+                    "client_secret_jwt",
+                    "private_key_jwt",
+                    "none"
+                ]),
             ),
             (
                 "introspection_endpoint_auth_methods_supported",
-                json!(["client_secret_basic", "client_secret_post"]),
+                json!(["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]),
             ),
             ("code_challenge_methods_supported", json!(["S256"])),
             ("authorization_response_iss_parameter_supported", json!(true)),
@@ -212,7 +251,7 @@ mod tests {
         assert!(
             document["revocation_endpoint"].is_string() && document["introspection_endpoint"].is_string()
         );
-        assert_eq!(document.as_object().unwrap().len(), 27, "a new member needs a line above: {document:#}");
+        assert_eq!(document.as_object().unwrap().len(), 30, "a new member needs a line above: {document:#}");
     }
 
     #[test]

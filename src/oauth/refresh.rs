@@ -68,6 +68,8 @@ pub struct Family {
     pub offline: bool,
     /// Set when it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What its tokens are for (RFC 8707 §2.1); empty for all that the client may ask for.
+    pub resources: Vec<String>,
 }
 
 /// The times that bound a refresh.
@@ -222,6 +224,7 @@ mod tests {
             refreshable: true,
             offline: true,
             revoked_at: None,
+            resources: Vec::new(),
         }
     }
 

@@ -47,6 +47,12 @@ impl Scope {
         Self(self.0.union(&other.0).cloned().collect())
     }
 
+    /// The words that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
     /// `self` without `word`.
     #[must_use]
     pub fn without(&self, word: &str) -> Self {

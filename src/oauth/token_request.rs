@@ -1,10 +1,12 @@
-//! A token request, read into the grant that it uses (RFC 6749 §4.1.3, §4.4.2, §6).
+//! A token request, read into the grant that it uses (RFC 6749 §4.1.3, §4.4.2, §6, RFC 7523 §2.1, RFC 8693 §2.1).
 //!
 //! A value here is well-formed and no more: whether the code lives, the verifier fits or the client may use the grant is
 //! decided in `code.rs`, `refresh.rs` and `flow/token.rs`. Parameters that nobody knows are ignored (C5).
 
+use super::assertion::Unverified;
 use super::client::GrantType;
-use super::error::OAuthError;
+use super::error::{OAuthError, Why};
+use super::exchange::Exchange;
 use super::params::Params;
 use super::pkce::CodeVerifier;
 use super::scope::Scope;
@@ -34,6 +36,17 @@ pub enum Grant {
         /// The scope that is asked for; the client's own when absent.
         scope: Option<Scope>,
     },
+    /// RFC 7523 §2.1.
+    Assertion {
+        /// The assertion, unchecked.
+        assertion: Unverified,
+        /// The scope that is asked for; that of the assertion, or all, when absent.
+        scope: Option<Scope>,
+        /// The service account, where the request names it.
+        account: Option<String>,
+    },
+    /// RFC 8693 §2.1.
+    Exchange(Box<Exchange>),
 }
 
 impl Grant {
@@ -43,8 +56,7 @@ impl Grant {
         params.refuse_repeated()?;
         let name =
             params.get("grant_type").ok_or(OAuthError::InvalidRequest("grant_type is missing".into()))?;
-        let kind = GrantType::ALL.into_iter().find(|kind| kind.name() == name);
-        match kind.ok_or(OAuthError::UnsupportedGrantType)? {
+        match GrantType::named(name).ok_or(OAuthError::UnsupportedGrantType)? {
             GrantType::AuthorizationCode => Ok(Self::Code {
                 code: secret(params, "code", "code is missing")?,
                 redirect_uri: params.get("redirect_uri").map(str::to_owned),
@@ -55,6 +67,19 @@ impl Grant {
                 scope: scope(params)?,
             }),
             GrantType::ClientCredentials => Ok(Self::Client { scope: scope(params)? }),
+            GrantType::JwtBearer => {
+                let text = params
+                    .get("assertion")
+                    .ok_or(OAuthError::InvalidRequest("assertion is missing".into()))?;
+                Ok(Self::Assertion {
+                    assertion: Unverified::peek(text).ok_or(OAuthError::InvalidGrant(Why::Malformed))?,
+                    scope: scope(params)?,
+                    account: params.get("client_id").map(str::to_owned),
+                })
+            }
+            GrantType::TokenExchange => {
+                Exchange::read(params, scope(params)?).map(Box::new).map(Self::Exchange)
+            }
         }
     }
 
@@ -64,6 +89,8 @@ impl Grant {
             Self::Code { .. } => GrantType::AuthorizationCode,
             Self::Refresh { .. } => GrantType::RefreshToken,
             Self::Client { .. } => GrantType::ClientCredentials,
+            Self::Assertion { .. } => GrantType::JwtBearer,
+            Self::Exchange(_) => GrantType::TokenExchange,
         }
     }
 }

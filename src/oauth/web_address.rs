@@ -56,6 +56,15 @@ pub(super) fn is_https_link(uri: &str) -> bool {
     uri.len() <= MAX_BYTES && WebAddress::read(uri).is_some_and(|web| web.secure)
 }
 
+/// Whether a URI is one that we may fetch something from: https, or plain http on this machine, without a fragment. The fetcher
+/// has the last word: it asks the settings, and looks at the addresses behind the name.
+pub(super) fn is_fetchable(uri: &str) -> bool {
+    let loopback = |host: &str| ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    uri.len() <= MAX_BYTES
+        && !uri.contains('#')
+        && WebAddress::read(uri).is_some_and(|web| web.secure || loopback(web.host))
+}
+
 /// `:8080/cb` as `8080` and `/cb`; a port is 1 to 65535 in its only spelling.
 pub(super) fn port_and_rest(after_host: &str) -> Option<(u16, &str)> {
     let digits = after_host.strip_prefix(':')?;

@@ -22,7 +22,12 @@ fn client(id: &str) -> Client {
             r#"{"client_name":"Notes","redirect_uris":["https://notes.example/cb"],"scope":"openid email"}"#,
         )
         .unwrap(),
-        secrets: vec![ClientSecret { fingerprint: fingerprint(1), created_at: NOW, expires_at: None }],
+        secrets: vec![ClientSecret {
+            fingerprint: fingerprint(1),
+            created_at: NOW,
+            expires_at: None,
+            sealed: None,
+        }],
         created_at: NOW,
         disabled_at: None,
     }
@@ -58,8 +63,18 @@ fn a_client_is_kept_with_its_secrets_and_the_feed_tells_of_it() {
         assert_eq!(world.read(move |c| clients::find(c, &key)).unwrap(), Some(app.clone()));
         let key = id.clone();
         let secrets = vec![
-            ClientSecret { fingerprint: fingerprint(2), created_at: NOW.plus(9), expires_at: None },
-            ClientSecret { fingerprint: fingerprint(1), created_at: NOW, expires_at: Some(NOW.plus(60)) },
+            ClientSecret {
+                fingerprint: fingerprint(2),
+                created_at: NOW.plus(9),
+                expires_at: None,
+                sealed: Some(vec![1, 2]),
+            },
+            ClientSecret {
+                fingerprint: fingerprint(1),
+                created_at: NOW,
+                expires_at: Some(NOW.plus(60)),
+                sealed: None,
+            },
         ];
         let expected = secrets.clone();
         assert!(world.write(move |c| clients::set_secrets(c, &key, &secrets, NOW.plus(9))).unwrap());

@@ -28,16 +28,19 @@ pub enum ChangeKind {
     User,
     /// The signing keys; the subject is a `kid`.
     SigningKey,
+    /// A service account, its keys or its trust rules; the subject is its id.
+    ServiceAccount,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 3] = [Self::Client, Self::User, Self::SigningKey];
+    const ALL: [Self; 4] = [Self::Client, Self::User, Self::SigningKey, Self::ServiceAccount];
 
     const fn word(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::User => "user",
             Self::SigningKey => "signing_key",
+            Self::ServiceAccount => "service_account",
         }
     }
 }

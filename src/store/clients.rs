@@ -15,7 +15,7 @@ use crate::base::time::Timestamp;
 use crate::oauth::client::{Client, ClientMetadata, ClientSecret};
 
 type Row = (String, String, i64, Option<i64>);
-type SecretRow = (String, Vec<u8>, i64, Option<i64>);
+type SecretRow = (String, Vec<u8>, i64, Option<i64>, Option<Vec<u8>>);
 
 /// Every client, by id.
 pub fn all(conn: &mut Conn) -> Result<Vec<Client>, StoreError> {
@@ -30,6 +30,7 @@ pub fn all(conn: &mut Conn) -> Result<Vec<Client>, StoreError> {
             client_secrets::fingerprint,
             client_secrets::created_at,
             client_secrets::expires_at,
+            client_secrets::sealed,
         ))
         .load(conn);
     let mut by_client: HashMap<String, Vec<SecretRow>> = HashMap::new();
@@ -61,6 +62,7 @@ pub fn find(conn: &mut Conn, id: &ClientId) -> Result<Option<Client>, StoreError
             client_secrets::fingerprint,
             client_secrets::created_at,
             client_secrets::expires_at,
+            client_secrets::sealed,
         ))
         .load(conn);
     client(row, secrets?).map(Some)
@@ -154,6 +156,7 @@ fn insert_secrets(conn: &mut Conn, id: &ClientId, secrets: &[ClientSecret]) -> R
                 client_secrets::client_id.eq(id.as_str()),
                 client_secrets::created_at.eq(secret.created_at.as_secs()),
                 client_secrets::expires_at.eq(secret.expires_at.map(Timestamp::as_secs)),
+                client_secrets::sealed.eq(secret.sealed.as_deref()),
             ))
             .execute(conn)
             .map_err(|e| duplicate(e, &["client_secret"]))?;
@@ -171,11 +174,12 @@ fn client(
 ) -> Result<Client, StoreError> {
     let metadata =
         must(serde_json::from_str(&metadata).ok(), "clients.metadata is not what a client registers")?;
-    let secrets = secrets.into_iter().map(|(_, bytes, created_at, expires_at)| {
+    let secrets = secrets.into_iter().map(|(_, bytes, created_at, expires_at, sealed)| {
         Ok(ClientSecret {
             fingerprint: fingerprint(&bytes)?,
             created_at: Timestamp::from_secs(created_at),
             expires_at: time(expires_at),
+            sealed,
         })
     });
     Ok(Client {

@@ -31,11 +31,13 @@ type Row = (
     bool,
     bool,
     Option<i64>,
+    String,
 );
 
 /// Begins a family.
 pub fn begin(conn: &mut Conn, family: &Family) -> Result<(), StoreError> {
     let claims = must(serde_json::to_string(&family.claims).ok(), "a claims request cannot be written")?;
+    let resources = must(serde_json::to_string(&family.resources).ok(), "resources cannot be written")?;
     diesel::insert_into(families::table)
         .values((
             families::id.eq(family.id.to_vec()),
@@ -56,6 +58,7 @@ pub fn begin(conn: &mut Conn, family: &Family) -> Result<(), StoreError> {
             families::refreshable.eq(family.refreshable),
             families::offline.eq(family.offline),
             families::revoked_at.eq(family.revoked_at.map(Timestamp::as_secs)),
+            families::resources.eq(resources),
         ))
         .execute(conn)?;
     Ok(())
@@ -165,6 +168,7 @@ fn family(row: Row) -> Result<Family, StoreError> {
         refreshable,
         offline,
         revoked,
+        resources,
     ) = row;
     Ok(Family {
         id: must(FamilyId::from_slice(&id), "families.id has not 16 bytes")?,
@@ -185,5 +189,6 @@ fn family(row: Row) -> Result<Family, StoreError> {
         refreshable,
         offline,
         revoked_at: time(revoked),
+        resources: must(serde_json::from_str(&resources).ok(), "families.resources is no list of text")?,
     })
 }

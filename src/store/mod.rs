@@ -15,15 +15,18 @@ pub mod links;
 pub mod lock;
 pub mod meta;
 pub mod migrate;
+pub mod organizations;
 mod pool;
 mod readers;
 mod row;
 mod schema;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signing_keys;
 pub mod spent;
 pub mod sweep;
 pub mod throttles;
+pub mod trust_rules;
 pub mod users;
 mod writer;
 

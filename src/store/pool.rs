@@ -98,8 +98,6 @@ impl Pool {
         let size = options.pool_size.max(1);
         let pool = r2d2::Pool::builder()
             .max_size(size)
-            // A command beside the server needs one, a server opens the others as they are wanted.
-            .min_idle(Some(1))
             .test_on_check_out(false)
             .connection_timeout(PATIENCE)
             .error_handler(Box::new(Report))

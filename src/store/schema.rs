@@ -24,6 +24,7 @@ diesel::table! {
         client_id -> Text,
         created_at -> BigInt,
         expires_at -> Nullable<BigInt>,
+        sealed -> Nullable<Binary>,
     }
 }
 
@@ -101,6 +102,50 @@ diesel::table! {
         refreshable -> Bool,
         offline -> Bool,
         revoked_at -> Nullable<BigInt>,
+        resources -> Text,
+    }
+}
+
+diesel::table! {
+    organizations (id) {
+        id -> Binary,
+        name -> Text,
+        tier -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    service_accounts (id) {
+        id -> Text,
+        organization_id -> Binary,
+        name -> Text,
+        policy -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        disabled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    service_account_keys (service_account_id, kid) {
+        service_account_id -> Text,
+        kid -> Text,
+        alg -> Text,
+        public_jwk -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    trust_rules (id) {
+        id -> Binary,
+        service_account_id -> Text,
+        rule -> Text,
+        created_at -> BigInt,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The gate of everything that is accepted once: codes, pending requests, revoked access tokens. The unique row decides every race.
+//! The gate of everything that is accepted once: codes, pending requests, assertions, revoked access tokens. The unique row decides every race.
 
 use diesel::prelude::*;
 
@@ -18,6 +18,8 @@ pub enum SpentKind {
     Pending = 2,
     /// An access token that was revoked before its time (RFC 7009).
     AccessToken = 3,
+    /// The `jti` of an assertion, with its issuer (RFC 7523 §3 point 7).
+    Assertion = 4,
 }
 
 impl SpentKind {

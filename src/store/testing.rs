@@ -157,5 +157,6 @@ pub(super) fn family(n: u64) -> Family {
         refreshable: true,
         offline: false,
         revoked_at: None,
+        resources: vec!["https://api.example".to_owned()],
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn allowed(app: &App, class: Class, origin: Option<&HeaderValue>) -> 
     match class {
         Class::Open => Some(HeaderValue::from_static("*")),
         Class::Shared => origin.filter(|o| o.to_str().is_ok_and(|o| app.is_registered_origin(o))).cloned(),
-        Class::Json | Class::Page => None,
+        Class::Json | Class::Api | Class::Page => None,
     }
 }
 

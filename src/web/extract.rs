@@ -7,9 +7,12 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
+use serde_json::Value;
 
+use super::api::Problem;
 use super::headers::RequestId;
 use crate::app::App;
+use crate::base::json;
 use crate::flow::caller::Caller;
 use crate::oauth::error::OAuthError;
 use crate::oauth::params::Params;
@@ -84,6 +87,29 @@ pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Resu
     }
     let body = bytes(app, req, payload).await?;
     Params::parse(&body).map_err(BodyError::Invalid)
+}
+
+/// The JSON in the body of a request to `/v1`, read strictly (S-H16).
+pub(super) async fn json(app: &App, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    let media = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(415, "unsupported_media_type", "Content-Type must be application/json"));
+    }
+    if req.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            415,
+            "unsupported_media_type",
+            "Content-Encoding is not supported in requests",
+        ));
+    }
+    let body = bytes(app, req, payload).await.map_err(|error| match error {
+        BodyError::TooLarge => Problem::new(413, "too_large", "the request's body is too large"),
+        BodyError::TooSlow => Problem::new(408, "too_slow", "the request's body did not come in time"),
+        BodyError::Encoded | BodyError::Invalid(_) => Problem::invalid("the request's body ended too early"),
+    })?;
+    let text = String::from_utf8(body).map_err(|_| Problem::invalid("the request's body is not UTF-8"))?;
+    json::strict(&text).map_err(|e| Problem::invalid(format!("the request's body is not JSON: {e}")))
 }
 
 async fn bytes(app: &App, req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, BodyError> {

@@ -84,6 +84,10 @@ pub async fn edge(
     let result = match outcome {
         Ok(Ok(mut answer)) => {
             every_answer(answer.headers_mut(), &id, https);
+            if class == Class::Api {
+                let version = HeaderValue::from_static(super::api::VERSIONS[0]);
+                answer.headers_mut().insert(HeaderName::from_static("x-api-version"), version);
+            }
             if method != Method::OPTIONS {
                 cors::add(answer.headers_mut(), class, cors::allowed(&app, class, origin.as_ref()));
             }

@@ -1,6 +1,7 @@
 //! Floor 5: a request arrives. This file is the route table: every address, its class, its methods and handlers, on one
 //! screen. Handlers read the request, call one flow, and write the answer; they decide nothing.
 
+mod api;
 pub mod assets;
 mod console;
 mod cookies;
@@ -22,6 +23,7 @@ use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
+use self::api::service_accounts;
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -40,6 +42,8 @@ enum Class {
     Shared,
     /// JSON without CORS.
     Json,
+    /// JSON for automation, whose errors are problem+json (RFC 9457).
+    Api,
     /// Pages for people.
     Page,
 }
@@ -79,6 +83,8 @@ routes! {
     "/oauth2/introspect"                      Json   { POST introspect::introspect }
     "/oauth2/revoke"                          Shared { POST revoke::revoke }
     "/oauth2/logout"                          Page   { GET sign_out::by_get, POST sign_out::by_post }
+    // JSON for automation
+    "/v1/service-accounts/{id}/keys"          Api    { POST service_accounts::publish_key }
     // Pages for people
     "/"                                       Page   { GET console::home }
     "/account"                                Page   { GET console::account }

@@ -7,6 +7,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use askama::Template as _;
 use serde_json::json;
 
+use super::api::Problem;
 use super::csrf::FormError;
 use super::extract::BodyError;
 use super::headers::RequestId;
@@ -66,6 +67,44 @@ pub(super) fn body(error: &BodyError) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONNECTION, "close"))
         .json(json!({ "error": "invalid_request", "error_description": text }))
+}
+
+/// An error of `/v1` (RFC 9457).
+pub(super) fn problem(req: &HttpRequest, problem: &Problem) -> HttpResponse {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(challenge) = &problem.challenge {
+        answer.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
+    }
+    if let Some(seconds) = problem.retry_after {
+        answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+    }
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id(req),
+    });
+    if let (Some(field), Some(members)) = (problem.field, body.as_object_mut()) {
+        members.insert("field".to_owned(), field.into());
+    }
+    answer.content_type("application/problem+json").body(body.to_string())
+}
+
+/// What a flow's error is at `/v1`.
+pub(super) fn problem_of(error: &OAuthError) -> Problem {
+    log(error);
+    Problem {
+        retry_after: retry_after(error),
+        ..Problem::new(error.status(), error.code(), error.description())
+    }
+}
+
+fn request_id(req: &HttpRequest) -> String {
+    req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone())
 }
 
 /// A refused authorization request: a page, or back to the client.
@@ -206,8 +245,7 @@ fn render(
     retry_after: Option<i64>,
 ) -> HttpResponse {
     let Some(app) = req.app_data::<Node>() else { return plain_fault() };
-    let request_id = req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
-    let page = Refused { frame: reply::frame(app), reason, code, detail, request_id };
+    let page = Refused { frame: reply::frame(app), reason, code, detail, request_id: request_id(req) };
     let Ok(html) = page.render() else { return plain_fault() };
     let mut answer = HttpResponse::build(status);
     if let Some(seconds) = retry_after {

@@ -1,6 +1,6 @@
 //! Answers: JSON that nobody keeps, redirects, pages, and the delivery of an authorization answer.
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Serialize;
@@ -24,6 +24,15 @@ pub(super) fn json<T: Serialize>(body: &T) -> HttpResponse {
             .body(bytes),
         Err(error) => refuse::json(&OAuthError::Server(Fault::new("writing JSON", error))),
     }
+}
+
+/// 201 with JSON.
+pub(super) fn created<T: Serialize>(body: &T) -> HttpResponse {
+    let mut answer = json(body);
+    if answer.status() == StatusCode::OK {
+        *answer.status_mut() = StatusCode::CREATED;
+    }
+    answer
 }
 
 /// 303: whatever the method was, the browser goes on by GET and carries no body along (RFC 9700 §4.12).

@@ -49,7 +49,7 @@ pub async fn is_active(http: &reqwest::Client, base: &str, client: &TestClient, 
 }
 
 /// Waits for at most the promised second, and says what it waited for.
-async fn within_a_second<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub async fn within_a_second<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let began = Instant::now();
     while !holds().await {
         // Not so often that a client that is not known yet is told to slow down.

@@ -4,9 +4,10 @@
 use std::str::FromStr as _;
 
 use chrono::DateTime;
+use cnx::base::algorithm::Algorithm;
 use cnx::base::encoding::{base64url, from_base64url};
 use josekit::jwk::Jwk;
-use josekit::jws::{ES256, EdDSA, JwsVerifier, RS256};
+use josekit::jws::{ES256, EdDSA, JwsSigner, JwsVerifier, RS256};
 use openidconnect::core::{
     CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet, CoreJwsSigningAlgorithm,
 };
@@ -111,6 +112,16 @@ pub fn compact(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u
         format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
     let signature = sign(signed.as_bytes());
     format!("{signed}.{}", base64url(&signature))
+}
+
+/// A compact JWS of these parts, signed by josekit with a private key in PEM.
+pub fn signed_with_pem(alg: Algorithm, pem: &str, header: &Value, claims: &Value) -> String {
+    let signer: Box<dyn JwsSigner> = match alg {
+        Algorithm::Rs256 => Box::new(RS256.signer_from_pem(pem).unwrap()),
+        Algorithm::Es256 => Box::new(ES256.signer_from_pem(pem).unwrap()),
+        Algorithm::EdDsa => Box::new(EdDSA.signer_from_pem(pem).unwrap()),
+    };
+    compact(header, claims, |message| signer.sign(message).unwrap())
 }
 
 /// Forgeries of a good token: no algorithm, HMAC with a public key, a foreign key, changed claims, keys in the header,

@@ -58,7 +58,7 @@ fn numbers(name: &str) -> Vec<String> {
             found.push(format!("S-{}{tail}", head.to_uppercase()));
         } else if before == Some("pitfall") && digits(word) {
             found.push(format!("pitfall {word}"));
-        } else if matches!(head, "r" | "c" | "f") && digits(tail) {
+        } else if matches!(head, "r" | "c" | "f" | "d") && digits(tail) {
             found.push(format!("{}{tail}", head.to_uppercase()));
         }
     }

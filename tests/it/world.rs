@@ -22,6 +22,7 @@ mod database;
 mod log;
 mod reply;
 mod second_node;
+mod signer;
 mod stored;
 
 pub use browser::{Browser, CHALLENGE, VERIFIER, authorize_path};
@@ -29,6 +30,7 @@ pub use database::{PostgresDatabase, connect, environment};
 pub use log::Log;
 pub use reply::{Callback, Form, Reply, Tokens, claims, jwt_part};
 pub use second_node::Node;
+pub use signer::{CLIENT_ASSERTION, JWT_BEARER, Machine, Signer, TOKEN_EXCHANGE, new_jti};
 
 /// Which database a world stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

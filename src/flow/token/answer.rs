@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::Asked;
 use crate::account::user::User;
 use crate::app::App;
 use crate::base::secret::Secret;
@@ -19,9 +18,10 @@ use crate::oauth::user_info::{self, Person};
 /// The members of RFC 6749 §5.1. `scope` and `expires_in` are always there (C8).
 #[derive(Serialize)]
 pub struct TokenAnswer {
-    /// The access token.
-    pub access_token: String,
-    /// Always `Bearer` today.
+    /// The access token; absent only where an ID token alone was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
+    /// `Bearer`, or `N_A` where there is no access token (RFC 8693 §2.2.1).
     pub token_type: &'static str,
     /// Seconds.
     pub expires_in: i64,
@@ -33,6 +33,24 @@ pub struct TokenAnswer {
     /// When `openid` was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
+    /// What an exchange gave (RFC 8693 §2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
+}
+
+impl TokenAnswer {
+    /// An access token and nothing beside it.
+    pub fn bearer(access_token: String, expires_in: i64, scope: &Scope) -> Self {
+        Self {
+            access_token: Some(access_token),
+            token_type: "Bearer",
+            expires_in,
+            scope: scope.to_string(),
+            refresh_token: None,
+            id_token: None,
+            issued_token_type: None,
+        }
+    }
 }
 
 /// Makes the tokens of a family: what a person gave a client, as it stands after the write.
@@ -43,9 +61,8 @@ pub fn for_family(
     user: Option<&User>,
     scope: &Scope,
     refresh_token: Option<Secret<String>>,
-    asked: Asked<'_>,
+    (audience, now): (Vec<String>, Timestamp),
 ) -> Result<TokenAnswer, OAuthError> {
-    let Asked { audience, now, .. } = asked;
     let claims = AccessClaims {
         iss: app.issuer().to_owned(),
         sub: family.user.to_string(),
@@ -57,31 +74,29 @@ pub fn for_family(
         scope: scope.clone(),
         auth_time: Some(family.auth_time.as_secs()),
         acr: Some(family.acr.clone()),
+        act: None,
     };
-    let access_token = access_token_text(app, client, &claims, now)?;
+    let access_token = access_token_text(app, client.metadata.access_token_format, &claims, now)?;
     let id_token = if scope.contains("openid") {
         Some(id_token_text(app, client, family, user, &access_token, now)?)
     } else {
         None
     };
     Ok(TokenAnswer {
-        access_token,
-        token_type: "Bearer",
-        expires_in: app.settings.tokens.access_seconds,
-        scope: scope.to_string(),
         refresh_token: refresh_token.map(|t| t.reveal().clone()),
         id_token,
+        ..TokenAnswer::bearer(access_token, app.settings.tokens.access_seconds, scope)
     })
 }
 
-/// The access token in the form that the client is registered for.
+/// The access token in the form that its client or service account is registered for.
 pub fn access_token_text(
     app: &App,
-    client: &Client,
+    format: AccessTokenFormat,
     claims: &AccessClaims,
     now: Timestamp,
 ) -> Result<String, OAuthError> {
-    match client.metadata.access_token_format {
+    match format {
         AccessTokenFormat::Opaque => {
             Ok(access_token::seal_opaque(&app.vault, &app.entropy, claims).reveal().clone())
         }

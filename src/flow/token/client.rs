@@ -7,9 +7,7 @@ use crate::flow::audit::{self, Act};
 use crate::oauth::access_token::{self, AccessClaims};
 use crate::oauth::error::OAuthError;
 use crate::oauth::scope::Scope;
-
-/// Words that only a person can give.
-const OF_PEOPLE: [&str; 6] = ["openid", "offline_access", "profile", "email", "address", "phone"];
+use crate::oauth::service_account::OF_PEOPLE;
 
 /// Issues the token.
 pub fn issue(
@@ -18,7 +16,7 @@ pub fn issue(
     scope: Option<Scope>,
     asked: Asked<'_>,
 ) -> Result<TokenAnswer, OAuthError> {
-    let (client, Asked { audience, caller, now }) = (client.client(), asked);
+    let (client, Asked { resources, caller, now }) = (client.client(), asked);
     if client.is_public() {
         return Err(OAuthError::UnauthorizedClient("client_credentials needs a confidential client"));
     }
@@ -36,7 +34,7 @@ pub fn issue(
         iss: app.issuer().to_owned(),
         // A client's id is never a user's: those are UUIDs of ours (S-T13).
         sub: client.id.to_string(),
-        aud: audience,
+        aud: client.audience_of(app.issuer(), &resources)?,
         exp: now.plus(app.settings.tokens.access_seconds).as_secs(),
         iat: now.as_secs(),
         jti: access_token::jti_without_family(&app.entropy),
@@ -44,15 +42,9 @@ pub fn issue(
         scope: granted.clone(),
         auth_time: None,
         acr: None,
+        act: None,
     };
-    let access_token = access_token_text(app, client, &claims, now)?;
+    let access_token = access_token_text(app, client.metadata.access_token_format, &claims, now)?;
     audit::record(&Act::ClientTokenIssued(&client.id), caller);
-    Ok(TokenAnswer {
-        access_token,
-        token_type: "Bearer",
-        expires_in: app.settings.tokens.access_seconds,
-        scope: granted.to_string(),
-        refresh_token: None,
-        id_token: None,
-    })
+    Ok(TokenAnswer::bearer(access_token, app.settings.tokens.access_seconds, &granted))
 }

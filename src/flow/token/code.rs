@@ -16,6 +16,7 @@ use crate::oauth::code::{self, CodeGrant};
 use crate::oauth::error::{OAuthError, Why};
 use crate::oauth::pkce::CodeVerifier;
 use crate::oauth::refresh::{self, Family};
+use crate::oauth::resource::narrowed;
 use crate::store::spent::{self, Once, SpentKind};
 use crate::store::{Conn, StoreError, consents, families, sessions, users};
 
@@ -52,6 +53,8 @@ pub async fn redeem(
         }
     })?;
 
+    // Before the code is spent: who asks for another resource may ask again.
+    let audience = client.audience_of(app.issuer(), &narrowed(&grant.resources, &asked.resources)?)?;
     let family = new_family(app, &client, &grant, now);
     let (row, idle) = (family.clone(), app.settings.sessions.idle_seconds);
     let (asks, grant_id, expires_at) = (!client.metadata.skip_consent, grant.id, grant.expires_at);
@@ -80,7 +83,15 @@ pub async fn redeem(
             let refresh_token = family
                 .refreshable
                 .then(|| refresh::mint(&app.vault, family.id, family.generation, &family.salt));
-            let answer = for_family(app, &client, &family, Some(&user), &family.scope, refresh_token, asked)?;
+            let answer = for_family(
+                app,
+                &client,
+                &family,
+                Some(&user),
+                &family.scope,
+                refresh_token,
+                (audience, now),
+            )?;
             audit::record(&Act::TokensIssued(family.user, &client.id, family.id), caller);
             Ok(answer)
         }
@@ -152,5 +163,6 @@ fn new_family(app: &App, client: &Client, grant: &CodeGrant, now: Timestamp) -> 
         refreshable,
         offline: grant.scope.contains("offline_access"),
         revoked_at: None,
+        resources: grant.resources.clone(),
     }
 }

@@ -14,6 +14,7 @@ use crate::flow::audit::{self, Act};
 use crate::oauth::client::Client;
 use crate::oauth::error::{OAuthError, Why};
 use crate::oauth::refresh::{self, Family, RefreshPolicy, RefreshToken, Verdict, present};
+use crate::oauth::resource::narrowed;
 use crate::oauth::scope::Scope;
 use crate::store::{Conn, StoreError, families, users};
 
@@ -23,6 +24,8 @@ enum Decision {
     Go(Box<Family>),
     /// The scope is wider than the grant; nothing was written.
     Wider,
+    /// A resource that the grant is not for; nothing was written.
+    Elsewhere,
     Replayed(FamilyId),
     Refused(Why),
 }
@@ -42,6 +45,7 @@ struct Presentation {
     token: (RefreshToken, [u8; 32]),
     client: Arc<Client>,
     scope: Option<Scope>,
+    resources: Vec<String>,
     vault: Vault,
     policy: RefreshPolicy,
     now: Timestamp,
@@ -65,6 +69,7 @@ pub async fn rotate(
         token: refresh::read(&token).ok_or_else(|| refuse(Why::Unknown))?,
         client: Arc::clone(&client),
         scope: scope.clone(),
+        resources: asked.resources.clone(),
         vault: app.vault.clone(),
         policy: refresh_policy(app),
         now: asked.now,
@@ -90,12 +95,15 @@ pub async fn rotate(
             let successor = refresh::mint(&app.vault, family.id, family.generation, &family.salt);
             // No nonce in the ID token of a refresh (OIDC Core §12.2).
             let family = Family { nonce: None, ..*family };
-            for_family(app, &client, &family, user.as_ref(), &scope, Some(successor), asked)
+            let resources = narrowed(&family.resources, &asked.resources)?;
+            let audience = client.audience_of(app.issuer(), &resources)?;
+            for_family(app, &client, &family, user.as_ref(), &scope, Some(successor), (audience, asked.now))
         }
         Decision::Wider => {
             let text = "scope has a word that was not granted; leave scope out or ask for less";
             Err(OAuthError::InvalidScope(text.into()))
         }
+        Decision::Elsewhere => Err(OAuthError::InvalidTarget),
         Decision::Replayed(family) => {
             metrics::counter!("cnx_refresh_replays_total").increment(1);
             audit::record(&Act::ReplayRevoked(&client.id, family), caller);
@@ -121,6 +129,7 @@ impl Presentation {
             _ if self.scope.as_ref().is_some_and(|scope| !family.scope.covers(scope)) => {
                 Judged::Done(Decision::Wider)
             }
+            _ if narrowed(&family.resources, &self.resources).is_err() => Judged::Done(Decision::Elsewhere),
             Verdict::Keep | Verdict::Repeat => Judged::Done(Decision::Go(Box::new(family.clone()))),
             Verdict::Rotate => Judged::Rotate,
         }

@@ -36,6 +36,9 @@ const HOMES: &[(&str, &[&str], bool)] = &[
     ("r2d2", &["store/"], true),
     ("redis", &["store/"], true),
     ("josekit", &["jose/"], true),
+    ("reqwest", &["app/"], true),
+    ("pkcs1", &["jose/"], true),
+    ("spki", &["jose/"], true),
     ("openssl_sys", &["jose/", "store/"], true),
     ("openidconnect", &["oauth/", "jose/"], true),
     ("askama", &["web/"], true),
@@ -71,6 +74,8 @@ const PURE: &[(u8, &[&str])] = &[
             "zxcvbn",
             "precis_profiles",
             "unicode_normalization",
+            "pkcs1",
+            "spki",
         ],
     ),
 ];

@@ -1,0 +1,49 @@
+//! `/v1`: JSON for automation. Errors are problem+json (RFC 9457) with a `code` and the request's id; `X-API-Version` is understood.
+
+pub(super) mod service_accounts;
+
+use actix_web::HttpRequest;
+
+/// The versions that are spoken, the newest first.
+pub(super) const VERSIONS: [&str; 1] = ["2024-10"];
+
+/// What an API address refuses with.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// A stable word.
+    pub(super) code: &'static str,
+    /// A sentence that names the field and what is allowed.
+    pub(super) detail: String,
+    /// The member that is wrong.
+    pub(super) field: Option<&'static str>,
+    /// `WWW-Authenticate`, for 401 and 403.
+    pub(super) challenge: Option<String>,
+    /// Seconds to wait.
+    pub(super) retry_after: Option<i64>,
+}
+
+impl Problem {
+    /// Without anything beside code and sentence.
+    pub(super) fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), field: None, challenge: None, retry_after: None }
+    }
+
+    /// A request that cannot be understood.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request", detail)
+    }
+}
+
+/// Looks whether the version that is asked for is one that we speak; absent is the newest.
+pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
+    match req.headers().get("x-api-version").map(|v| v.to_str().unwrap_or("?").trim()) {
+        None => Ok(()),
+        Some(asked) if VERSIONS.contains(&asked) => Ok(()),
+        Some(_) => {
+            let known = VERSIONS.join(", ");
+            Err(Problem::new(400, "unknown_api_version", format!("X-API-Version: allowed are {known}")))
+        }
+    }
+}

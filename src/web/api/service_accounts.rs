@@ -1,0 +1,91 @@
+//! `/v1/service-accounts/{id}/keys`: an account publishes its own next key.
+
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Problem, version};
+use crate::base::time::Timestamp;
+use crate::flow::service_accounts::{self, AccountError};
+use crate::oauth::error::OAuthError;
+use crate::web::{Node, extract, refuse, reply};
+
+/// The body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    /// A JWK (object) or a PEM public key (text).
+    public_key: Value,
+    /// How long the key that signs the assertion goes on working.
+    #[serde(default)]
+    overlap_seconds: Option<i64>,
+}
+
+/// `POST`, with the assertion of a current key as bearer token, whose `aud` is this address.
+pub(in crate::web) async fn publish_key(
+    app: Node,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    match publish(&app, &req, &id, payload).await {
+        Ok(body) => reply::created(&body),
+        Err(problem) => refuse::problem(&req, &problem),
+    }
+}
+
+async fn publish(app: &Node, req: &HttpRequest, id: &str, payload: Payload) -> Result<Value, Problem> {
+    version(req)?;
+    let assertion = extract::bearer(req, None).map_err(|error| not_authorised(&error))?;
+    let body = extract::json(app, req, payload).await?;
+    let new: NewKey = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let text = match &new.public_key {
+        Value::String(pem) => pem.clone(),
+        other => other.to_string(),
+    };
+    let caller = extract::caller(app, req);
+    let done = service_accounts::publish_key(app, id, &assertion, (&text, new.overlap_seconds), &caller);
+    let done = done.await.map_err(refused)?;
+    Ok(json!({
+        "service_account_id": id,
+        "kid": done.key.kid,
+        "alg": done.key.alg,
+        "created_at": done.key.created_at.to_rfc3339(),
+        "expires_at": done.key.expires_at.map(Timestamp::to_rfc3339),
+        "previous": { "kid": done.previous, "expires_at": done.previous_ends.to_rfc3339() },
+    }))
+}
+
+fn not_authorised(error: &OAuthError) -> Problem {
+    match error {
+        OAuthError::InvalidRequest(text) => Problem::invalid(text.clone()),
+        _ => Problem {
+            challenge: Some(r#"Bearer realm="cnx""#.to_owned()),
+            ..Problem::new(401, "unauthorized", "an assertion of a current key is needed as bearer token")
+        },
+    }
+}
+
+fn refused(error: AccountError) -> Problem {
+    match error {
+        // One answer for an unknown account and for every flaw of an assertion.
+        AccountError::Refused(_) | AccountError::Unknown(_) => Problem {
+            challenge: Some(r#"Bearer realm="cnx", error="invalid_token""#.to_owned()),
+            ..Problem::new(
+                401,
+                "invalid_token",
+                "the assertion is not one of a current key of this account for this address",
+            )
+        },
+        AccountError::Field(field) => {
+            Problem { field: Some(field.field), ..Problem::invalid(field.to_string()) }
+        }
+        AccountError::KnownKey(_) | AccountError::Taken(_) => {
+            Problem::new(409, "conflict", error.to_string())
+        }
+        AccountError::TooManyKeys => Problem::new(409, "too_many_keys", error.to_string()),
+        AccountError::UnknownKey { .. } => Problem::new(404, "not_found", error.to_string()),
+        AccountError::Error(error) => refuse::problem_of(&error),
+    }
+}
