@@ -55,6 +55,7 @@ mod sign_out;
 mod signing_keys;
 mod slow;
 mod third_party;
+mod third_party_machines;
 mod throttling;
 mod token_endpoint;
 mod token_requests;

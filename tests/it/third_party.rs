@@ -107,7 +107,7 @@ fn confidential(redirect: &str, after: &str) -> Value {
 }
 
 /// Runs a script of `tests/clients` until it ends, on a thread of its own: the server may share this one.
-async fn run(program: String, script: &'static str, told: Vec<(&'static str, String)>) {
+pub async fn run(program: String, script: &'static str, told: Vec<(&'static str, String)>) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let command = move || Command::new(program).arg(script).current_dir(folder).envs(told).output();
     let ended = tokio::task::spawn_blocking(command).await.unwrap().unwrap();
@@ -121,7 +121,7 @@ async fn run(program: String, script: &'static str, told: Vec<(&'static str, Str
 
 /// What `tests/run` found, or a word that this test was left out.
 #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
-fn present(name: &str) -> Option<String> {
+pub fn present(name: &str) -> Option<String> {
     let found = environment(name);
     if found.is_none() {
         eprintln!("skipped: {name} is not set; tests/run sets it");
