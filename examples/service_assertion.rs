@@ -62,6 +62,10 @@ impl KeyFile {
         })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a program of its own, which the machine's clock is right for"
+    )]
     /// A JWT by which the account says who it is (RFC 7523). The server takes each one once.
     fn assertion(&self, audience: &str) -> Fallible<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

@@ -88,7 +88,7 @@ fn add(context: &Context, arguments: &client_add::Add) -> Result<(), Refused> {
 const ONCE: &str = "\n\nThe secret is shown this once: keep it now.";
 
 fn list(context: &Context) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let mut all = app.store.read(store::clients::all).await?;
         all.sort_by(|a, b| a.id.cmp(&b.id));
         let documents = all.iter().map(described).collect::<Result<Vec<_>, _>>()?;
@@ -107,7 +107,7 @@ fn list(context: &Context) -> Result<(), Refused> {
 }
 
 fn show(context: &Context, id: &str) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let client = clients::find(&app, id).await?;
         let document = described(&client)?;
         context.show(&document, || as_lines(&document))
@@ -115,7 +115,7 @@ fn show(context: &Context, id: &str) -> Result<(), Refused> {
 }
 
 fn rotate_secret(context: &Context, arguments: &RotateSecret) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let secret = clients::rotate_secret(&app, &arguments.client_id, arguments.overlap).await?;
         let client = clients::find(&app, &arguments.client_id).await?;
         let before = client.secrets.iter().find_map(|s| s.expires_at).map(Timestamp::to_rfc3339);
@@ -139,7 +139,7 @@ fn rotate_secret(context: &Context, arguments: &RotateSecret) -> Result<(), Refu
 }
 
 fn delete(context: &Context, id: &str) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         clients::delete(&app, id).await?;
         context.show(&json!({ "client_id": id, "deleted": true }), || format!("{id} is deleted"))
     })

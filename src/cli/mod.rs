@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::{App, Role};
+use crate::app::{App, Role, store_options};
 use crate::base::entropy::Entropy;
 use crate::base::time::Clock;
 use crate::config::{self, ConfigError, Loaded};
 use crate::oauth::error::OAuthError;
-use crate::store::StoreError;
+use crate::store::{StoreError, migrate as migrations};
 
 mod client;
 mod client_add;
@@ -159,6 +159,22 @@ impl Context {
     /// The settings in force.
     fn load(&self) -> Result<Loaded, Refused> {
         Ok(config::load(self.config.as_deref(), config::process_environment(), None)?)
+    }
+
+    /// Does `work`, which only looks, with a database that is there: to look makes nothing, least of all in the wrong folder.
+    fn with_database<T, F>(&self, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Refused>>,
+    {
+        let loaded = self.load()?;
+        let options = store_options(&loaded.settings, Role::Tool);
+        if migrations::look(&options).is_ok_and(|found| found.fresh) {
+            return Err(Refused::Because(format!(
+                "{}: there is no database yet; `cnx serve` or `cnx migrate` makes one, or another data_dir is meant",
+                loaded.settings.database_url.masked()
+            )));
+        }
+        self.with_app(work)
     }
 
     /// Does `work` with the database open, beside a server that may be running.

@@ -148,7 +148,7 @@ fn add(context: &Context, arguments: Add) -> Result<(), Refused> {
 }
 
 fn list(context: &Context) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let all = app.store.read(store::service_accounts::all).await?;
         let now = app.now();
         let document = json!({ "service_accounts": all.iter().map(described).collect::<Vec<_>>() });
@@ -197,7 +197,7 @@ fn add_key(context: &Context, arguments: &KeyAdd) -> Result<(), Refused> {
 }
 
 fn list_keys(context: &Context, account: &str) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let account = service_accounts::find(&app, account).await?;
         let now = app.now();
         let documents: Vec<Value> = account.keys.iter().map(|key| described_key(&account, key)).collect();

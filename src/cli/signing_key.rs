@@ -44,7 +44,7 @@ fn algorithm() -> impl clap::builder::TypedValueParser<Value = Algorithm> {
 
 pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
     match command {
-        Command::List => context.with_app(|app| async move { show(context, &statuses(&app)?) }),
+        Command::List => context.with_database(|app| async move { show(context, &statuses(&app)?) }),
         Command::Rotate(arguments) => context.with_app(|app| async move {
             let algorithms = arguments.alg.map_or_else(|| Algorithm::ALL.to_vec(), |alg| vec![alg]);
             let mut made = Vec::new();

@@ -245,7 +245,7 @@ fn rule(provider: Provider) -> Result<(NewRule, String), Refused> {
 }
 
 fn list(context: &Context, account: Option<&str>) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let mut all = app.store.read(store::service_accounts::all).await?;
         all.retain(|a| account.is_none_or(|wanted| a.name == wanted || a.id.as_str() == wanted));
         let rules = || all.iter().flat_map(|account| account.rules.iter().map(move |rule| (account, rule)));

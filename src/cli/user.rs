@@ -115,7 +115,7 @@ fn add(context: &Context, arguments: Add) -> Result<(), Refused> {
 }
 
 fn list(context: &Context) -> Result<(), Refused> {
-    context.with_app(|app| async move {
+    context.with_database(|app| async move {
         let all = everybody(&app).await?;
         let document = json!({ "users": all.iter().map(described).collect::<Vec<_>>() });
         context.show(&document, || {

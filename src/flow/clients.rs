@@ -32,6 +32,11 @@ pub enum ClientError {
     /// Neither a public client nor one with a key pair has a secret.
     #[error("{0} has no secret: it is a public client, or authenticates by private_key_jwt")]
     NoSecret(ClientId),
+    /// The secret of before the last rotation still works, as it was promised.
+    #[error(
+        "the secret of before the last rotation works until {0}; rotate again after that, or now with --overlap 0, which stops both"
+    )]
+    StillWorks(String),
     /// We cannot decide now, or something went wrong.
     #[error("{}", .0.description())]
     Error(OAuthError),
@@ -111,7 +116,8 @@ pub async fn find(app: &App, id: &str) -> Result<Client, ClientError> {
     app.store.read(move |conn| clients::find(conn, &wanted)).await?.ok_or_else(unknown)
 }
 
-/// Makes a new secret; the one before works for `overlap` more seconds, older ones stop at once.
+/// Makes a new secret; the one before works for `overlap` more seconds. There are never more than two: while an older one still
+/// works as it was promised, only a rotation without overlap is taken, which ends both.
 pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<String>, ClientError> {
     let now = app.now();
     let client = find(app, id).await?;
@@ -119,16 +125,28 @@ pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<S
         return Err(ClientError::NoSecret(client.id));
     }
     let secret = Secret::generate(SECRET_PREFIX, &app.entropy);
-    let mut secrets = vec![stored_secret(app, &client, &secret, now)];
-    if overlap > 0
-        && let Some(before) = client.secrets.first()
-    {
-        let until = now.plus(overlap);
-        let expires_at = Some(before.expires_at.map_or(until, |at| at.min(until)));
-        secrets.push(ClientSecret { expires_at, ..before.clone() });
+    let (id, new) = (client.id.clone(), stored_secret(app, &client, &secret, now));
+    let promised = app
+        .store
+        .write(move |conn| {
+            // As it stands within this write: another rotation may have been first.
+            let Some(client) = clients::hold(conn, &id, now)? else { return Ok(None) };
+            let until = client.secrets.iter().filter_map(|s| s.expires_at).filter(|at| now < *at).max();
+            if overlap > 0 && until.is_some() {
+                return Ok(until);
+            }
+            // The current one is the one without an end; one that is over stays over.
+            let before = client.secrets.iter().find(|s| overlap > 0 && s.expires_at.is_none());
+            let before =
+                before.map(|before| ClientSecret { expires_at: Some(now.plus(overlap)), ..before.clone() });
+            let secrets: Vec<ClientSecret> = std::iter::once(new.clone()).chain(before).collect();
+            clients::set_secrets(conn, &id, &secrets, now)?;
+            Ok(None)
+        })
+        .await?;
+    if let Some(until) = promised {
+        return Err(ClientError::StillWorks(until.to_rfc3339()));
     }
-    let id = client.id.clone();
-    app.store.write(move |conn| clients::set_secrets(conn, &id, &secrets, now)).await?;
     app.catch_up().await?;
     Ok(secret)
 }

@@ -47,6 +47,11 @@ pub enum PersonError {
     /// Nobody of that name.
     #[error("no user is called so")]
     Unknown,
+    /// Nobody else administrates this server.
+    #[error(
+        "nobody else administrates this server; make another administrator first (`cnx user add EMAIL --admin`)"
+    )]
+    LastAdministrator,
     /// We cannot decide now, or something went wrong.
     #[error("{}", .0.description())]
     Error(OAuthError),
@@ -153,8 +158,17 @@ pub async fn new_password(
 /// Adds a person.
 pub async fn add(app: &App, person: NewPerson) -> Result<User, PersonError> {
     let user = check(app, person).await?;
-    let row = user.clone();
-    app.store.write(move |conn| users::insert(conn, &row)).await?;
+    let (row, now) = (user.clone(), app.now());
+    app.store
+        .write(move |conn| {
+            users::insert(conn, &row)?;
+            if row.is_admin {
+                // The link that makes the first administrator has nothing to make any more, and never again.
+                links::void(conn, LinkPurpose::SetUp, None, now)?;
+            }
+            Ok(())
+        })
+        .await?;
     Ok(user)
 }
 
@@ -170,19 +184,23 @@ pub async fn find(app: &App, text: &str) -> Result<User, PersonError> {
     found.ok_or(PersonError::Unknown)
 }
 
-/// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7).
+/// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7); the last administrator stays.
 pub async fn set_disabled(app: &App, user: UserId, disabled: bool) -> Result<(), PersonError> {
     let now = app.now();
-    app.store
+    let done = app
+        .store
         .write(move |conn| {
+            if disabled && users::hold_administrators(conn)? == [user] {
+                return Ok(false);
+            }
             users::set_disabled(conn, user, disabled.then_some(now), now)?;
             if disabled {
                 session::end_all(conn, user, now)?;
             }
-            Ok(())
+            Ok(true)
         })
         .await?;
-    Ok(())
+    if done { Ok(()) } else { Err(PersonError::LastAdministrator) }
 }
 
 /// Sets a password; every session, token and open link of before ends.

@@ -113,7 +113,16 @@ pub fn set_disabled(
     changed(conn, id, rows, now)
 }
 
-/// Replaces the secrets; whether the client exists. The client's row is taken first, so that two rotations at once come one after the other.
+/// Takes the client's row for the rest of the transaction, so that two changes of its secrets come one after the other, and gives the
+/// client as it stands then.
+pub fn hold(conn: &mut Conn, id: &ClientId, now: Timestamp) -> Result<Option<Client>, StoreError> {
+    let rows = diesel::update(clients::table.find(id.as_str()))
+        .set(clients::updated_at.eq(now.as_secs()))
+        .execute(conn)?;
+    if rows == 1 { find(conn, id) } else { Ok(None) }
+}
+
+/// Replaces the secrets; whether the client exists.
 pub fn set_secrets(
     conn: &mut Conn,
     id: &ClientId,

@@ -122,6 +122,21 @@ pub fn has_admin(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
+/// Everybody who is not disabled and administrates this server; held for the rest of the transaction, so that two administrators who
+/// disable each other do not both go.
+pub fn hold_administrators(conn: &mut Conn) -> Result<Vec<UserId>, StoreError> {
+    let all = users::table
+        .filter(users::is_admin.eq(true))
+        .filter(users::disabled_at.is_null())
+        .order(users::id)
+        .select(users::id);
+    let rows = match conn {
+        Conn::Postgres(c) => all.for_update().load::<Vec<u8>>(c)?,
+        Conn::Sqlite(c) => all.load::<Vec<u8>>(c)?,
+    };
+    rows.iter().map(|bytes| id(bytes)).collect()
+}
+
 /// Writes everything that is told of a person (names, address, claims, `is_admin`, `updated_at`), not the password and not whether they
 /// are disabled; whether they exist.
 pub fn update(conn: &mut Conn, user: &User) -> Result<bool, StoreError> {

@@ -99,8 +99,34 @@ on_both! {
             claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
         };
         people::add(world.app(), person).await.unwrap();
-        assert_eq!(fill(&world, &path, &typed("second@example.com")).await.status, 400, "somebody else was first");
+        is_stale(&world, &path).await;
         assert!(people::find(world.app(), "second@example.com").await.is_err());
+    }
+
+    async fn the_last_administrator_stays_and_no_old_link_makes_another_s_l16(world: World) {
+        let path = set_up_link(&world).await.unwrap();
+        let browser = world.browser();
+        let page = browser.open(&path).await;
+        let fields = typed("late@example.com");
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let form = page.form(&fields);
+        let administrator = |name: &str| people::NewPerson {
+            email: Some(format!("{name}@example.com")), username: None, name: None, email_verified: false, is_admin: true,
+            claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
+        };
+        let first = people::add(world.app(), administrator("first")).await.unwrap();
+        let refused = people::set_disabled(world.app(), first.id, true).await.unwrap_err().to_string();
+        assert!(refused.starts_with("nobody else administrates"), "{refused}");
+        let second = people::add(world.app(), administrator("second")).await.unwrap();
+        // Each disables the other at the same moment: one stays.
+        let (one, other) = tokio::join!(
+            people::set_disabled(world.app(), first.id, true),
+            people::set_disabled(world.app(), second.id, true)
+        );
+        assert_eq!([one.is_ok(), other.is_ok()].iter().filter(|done| **done).count(), 1);
+        assert_eq!(browser.post(&form.action, &form.fields).await.status, 400);
+        is_stale(&world, &path).await;
+        assert!(set_up_link(&world).await.is_none());
     }
 
     async fn a_set_up_link_makes_one_administrator_whoever_is_first_s_l16(world: World) {

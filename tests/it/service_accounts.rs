@@ -261,6 +261,39 @@ on_both! {
     }
 }
 
+/// Who, with which key, from where, and which rule said no: to us, not to the caller; and nothing that could be used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_and_refused_is_written_down_and_no_assertion_is_s_h14_s_h13() {
+    let log = crate::world::Log::capture();
+    let world = World::new(On::Sqlite).await.unwrap();
+    let machine = world.machine("ci", Algorithm::Es256, json!({})).await;
+    let taken = machine.signer.assertion(&world.assertion_claims(&machine.id));
+    granted(&world.present(&taken, &[]).await);
+    let mut expired = world.assertion_claims(&machine.id);
+    expired["exp"] = json!(world.now() - 100);
+    let expired = machine.signer.assertion(&expired);
+    refused(&world.present(&expired, &[]).await, 400, "invalid_grant");
+    let forged = "nobody\nact=\"user.signed_in\" \u{1b}[31m";
+    let stranger = Signer::es256().assertion(&world.assertion_claims(forged));
+    refused(&world.present(&stranger, &[]).await, 400, "invalid_grant");
+    let lines = log.lines();
+    let line = |words: &[&str]| lines.iter().find(|line| words.iter().all(|word| line.contains(word)));
+    let issued = line(&["machine_token.issued", &machine.id, &machine.signer.kid, "127.0.0.1"]);
+    assert!(issued.is_some(), "{lines:#?}");
+    assert!(
+        line(&["assertion.refused", &machine.id, &machine.signer.kid, "expired", "request_id"]).is_some()
+    );
+    assert!(line(&["assertion.refused", "nobody", "why=\"unknown\""]).is_some(), "{lines:#?}");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("act=") || line.contains('\u{1b}')),
+        "one record for one event"
+    );
+    for secret in [&taken, &expired, &stranger] {
+        let signature = secret.rsplit('.').next().unwrap();
+        assert!(!lines.iter().any(|line| line.contains(signature)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_ends_is_over_on_the_other_within_a_second_p3() {
     let Some(world) = World::new(On::Postgres).await else { return };

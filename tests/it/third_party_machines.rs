@@ -1,4 +1,4 @@
-//! Machines that nobody here wrote, against a whole server: stock google-auth, authlib and PyJWT, jose and openid-client; and our own
+//! Machines that nobody here wrote, against a whole server: stock google-auth, authlib and `PyJWT`, jose and openid-client; and our own
 //! two examples, which users copy, through three rotations of their key.
 
 use std::path::{Path, PathBuf};

@@ -94,7 +94,16 @@ pub async fn for_password(app: &App, user: UserId) -> Result<Secret<String>, OAu
 pub async fn works(app: &App, token: &str, purpose: LinkPurpose) -> Result<bool, OAuthError> {
     let now = app.now();
     let fingerprint = app.vault.fingerprint(MacPurpose::OneTimeLink, token);
-    let found = app.store.read(move |conn| links::find(conn, &fingerprint)).await?;
+    let found = app
+        .store
+        .read(move |conn| {
+            // Whoever administrates already: there is no first any more.
+            if purpose == LinkPurpose::SetUp && users::has_admin(conn)? {
+                return Ok(None);
+            }
+            links::find(conn, &fingerprint)
+        })
+        .await?;
     Ok(found.is_some_and(|link| is_open(&link, purpose, now)))
 }
 

@@ -1,0 +1,141 @@
+//! Our own TLS, and what is fetched over it: one server trusts another one's tokens, whose keys it reads over https with a certificate
+//! authority that only the settings know.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use cnx::base::algorithm::Algorithm;
+use cnx::base::time::{Clock, Timestamp};
+use cnx::config::{Issuer, Tls};
+use cnx::flow::caller::Caller;
+use cnx::flow::token;
+use cnx::flow::trust::{self, NewRule};
+use cnx::oauth::params::Params;
+use cnx::oauth::trust::{ClaimRule, IssuerKeys};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Authority, KeyPair};
+use serde_json::json;
+
+use crate::token_requests::{granted, refused};
+use crate::world::{JWT_BEARER, On, START, World, claims};
+
+/// Writes a certificate authority, and a certificate of it for this machine with its key, into `folder`.
+fn certificates(folder: &Path) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    let authority = Authority::new(params, key);
+    let own = KeyPair::generate().unwrap();
+    let signed =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&own, &authority).unwrap();
+    std::fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.join("cert.pem"), signed.pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), own.serialize_pem()).unwrap();
+}
+
+/// A server with TLS of its own.
+async fn secure(folder: &Path) -> World {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let mut world = World::with(On::Sqlite, Clock::manual(Timestamp::from_secs(START)), |settings| {
+        settings.public_url =
+            Issuer::parse(&format!("https://localhost:{}", settings.listen.port())).unwrap();
+        settings.tls = Some(Tls { cert, key });
+    })
+    .await
+    .unwrap();
+    world.base = world.base.replace("http://", "https://");
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_tls_of_its_own_is_https_throughout_r92_s_m1() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let world = secure(folder.path()).await;
+    let authority =
+        reqwest::Certificate::from_pem(&std::fs::read(folder.path().join("ca.pem")).unwrap()).unwrap();
+    let http = reqwest::Client::builder().no_proxy().add_root_certificate(authority).build().unwrap();
+    let answer = http.get(world.url("/.well-known/openid-configuration")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+    let document: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(document["issuer"], json!(world.base));
+    let stranger = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert!(stranger.get(world.url("/healthz")).send().await.is_err(), "nobody else trusts this authority");
+    let plain = world.base.replace("https://", "http://");
+    assert!(http.get(format!("{plain}/healthz")).send().await.is_err(), "plain http is not spoken there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_trusts_another_over_https_where_its_settings_say_so_s_s1() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let issuer = secure(folder.path()).await;
+    let name = issuer.base.clone();
+    let port = issuer.settings.listen.port();
+    for (allow, ca, taken) in [
+        (vec![format!("localhost:{port}")], true, true),
+        (vec![format!("localhost:{port}")], false, false),
+        (Vec::new(), true, false),
+    ] {
+        let ca = ca.then(|| folder.path().join("ca.pem"));
+        let world = World::with(On::Sqlite, Clock::manual(Timestamp::from_secs(START)), |settings| {
+            settings.outbound.allow = allow;
+            settings.outbound.extra_ca = ca;
+        })
+        .await
+        .unwrap();
+        // An ID token of the one server, for the other, by a machine that has a key there.
+        let machine_name = format!("ci-{}", world.settings.listen.port());
+        let there = issuer
+            .machine(&machine_name, Algorithm::Es256, json!({"audience": [world.base], "google_auth": true}))
+            .await;
+        let mut asked = issuer.assertion_claims(&there.id);
+        asked["target_audience"] = json!(world.base);
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("grant_type", JWT_BEARER),
+                ("assertion", there.signer.assertion(&asked).as_str()),
+            ])
+            .finish();
+        let caller =
+            Caller { address: IpAddr::V4(Ipv4Addr::LOCALHOST), user_agent: None, request_id: String::new() };
+        let answer = token::token(issuer.app(), None, &Params::parse(form.as_bytes()).unwrap(), &caller)
+            .await
+            .unwrap();
+        let id_token = answer.id_token.unwrap();
+
+        let here = world.account("deploy", json!({})).await.id.to_string();
+        let rule = NewRule {
+            provider: "oidc",
+            issuer: name.clone(),
+            keys: IssuerKeys::Discover,
+            audience: Vec::new(),
+            claims: vec![ClaimRule::one("sub", there.id.clone())],
+            allowed_events: Vec::new(),
+            reusable: true,
+            longest: 3600,
+        };
+        trust::add(world.app(), "deploy", rule).await.unwrap();
+        let reply = world.present(&id_token, &[]).await;
+        if taken {
+            assert_eq!(claims(&granted(&reply).access)["sub"], json!(here));
+        } else {
+            refused(&reply, 400, "invalid_grant");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_authority_that_cannot_be_read_stops_the_start() {
+    let place = crate::process::Place::new();
+    std::fs::write(place.dir().join("empty.pem"), "").unwrap();
+    for (file, says) in [("nothing.pem", "nothing.pem: "), ("empty.pem", "empty.pem: no certificate in it")] {
+        let mut place = crate::process::Place::new();
+        std::fs::write(place.dir().join("empty.pem"), "").unwrap();
+        place.set("CNX_OUTBOUND__EXTRA_CA", file);
+        let line = place.refused(&["serve"]);
+        assert!(line.starts_with("cnx: outbound.extra_ca ") && line.contains(says), "{line}");
+        assert!(!place.data().exists());
+    }
+}
