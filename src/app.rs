@@ -7,6 +7,7 @@ mod hashing;
 mod master_key;
 mod remote_keys;
 mod snapshot;
+mod uses;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::base::time::{Clock, Timestamp};
 use crate::config::Settings;
 use crate::jose::keyring::KeyPolicy;
 use crate::store::counters::Counters;
+use crate::store::limits::Limits;
 use crate::store::lock::ServeLock;
 use crate::store::{OpenError, Store, StoreOptions, meta, migrate};
 
@@ -27,6 +29,7 @@ pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
 pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;
+pub use self::uses::Uses;
 
 /// What this process is to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +54,11 @@ pub struct App {
     pub store: Store,
     /// Sliding windows of failures and limits.
     pub counters: Counters,
+    /// Rate limits and streams of API keys.
+    pub limits: Limits,
     /// Password hashing, bounded.
     pub hashing: Hashing,
+    uses: Uses,
     fetcher: Fetcher,
     remote_keys: RemoteKeys,
     snapshots: Snapshots,
@@ -159,6 +165,8 @@ impl App {
 
         let counters =
             Counters::open(settings.redis_url.as_ref()).map_err(|e| StartError::Redis(e.to_string()))?;
+        let limits =
+            Limits::open(settings.redis_url.as_ref()).map_err(|e| StartError::Redis(e.to_string()))?;
         let hashing = Hashing::new(&settings.passwords);
         let snapshots = Snapshots::default();
         let app = Self {
@@ -168,7 +176,9 @@ impl App {
             vault,
             store,
             counters,
+            limits,
             hashing,
+            uses: Uses::default(),
             fetcher,
             remote_keys: RemoteKeys::default(),
             snapshots,

@@ -22,7 +22,7 @@ mod values;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Source, load, process_environment};
-pub use stated::{Database, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens};
+pub use stated::{ApiKeys, Database, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens};
 pub use values::{DatabaseUrl, Issuer};
 
 /// Every setting in force, checked.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub signing: Signing,
     /// The keys of service accounts.
     pub service_accounts: ServiceAccounts,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// What this server may fetch from others.
     pub outbound: Outbound,
     /// Password policy and cost.

@@ -15,6 +15,7 @@
 //! The library is the binary's: its interface may change with every release.
 
 pub mod account;
+pub mod api_key;
 pub mod app;
 pub mod base;
 pub mod cli;

@@ -127,6 +127,7 @@ impl Running {
             tracing::warn!(%error, "the listener ended badly");
         }
         drop(self.jobs);
+        crate::jobs::flush_usage::flush(&self.app).await;
         let app = self.app;
         if let Err(error) = tokio::task::spawn_blocking(move || app.store.close()).await {
             tracing::error!(%error, "the store could not be closed");

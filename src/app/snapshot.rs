@@ -2,15 +2,18 @@
 //! change feed names them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::App;
+use crate::api_key::format::PublicId;
+use crate::api_key::key::ApiKey;
+use crate::api_key::plan::Tier;
 use crate::base::fault::Fault;
-use crate::base::id::ClientId;
+use crate::base::id::{ClientId, OrganizationId};
 use crate::base::seal::Purpose;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -18,8 +21,8 @@ use crate::jose::keyring::{Keyring, StoredKey};
 use crate::oauth::client::Client;
 use crate::oauth::redirect_uri;
 use crate::oauth::service_account::ServiceAccount;
-use crate::store::changes::{self, ChangeKind};
-use crate::store::{StoreError, clients, service_accounts, signing_keys};
+use crate::store::changes::{self, Change, ChangeKind};
+use crate::store::{StoreError, api_keys, clients, organizations, service_accounts, signing_keys};
 
 /// The registered clients, and the web origins that their pages come from.
 #[derive(Debug, Default)]
@@ -83,6 +86,9 @@ impl Built {
 pub struct Snapshots {
     clients: ArcSwap<Clients>,
     accounts: ArcSwap<Accounts>,
+    /// By id, and changed in place: there may be very many.
+    api_keys: RwLock<HashMap<PublicId, Arc<ApiKey>>>,
+    tiers: ArcSwap<HashMap<OrganizationId, Tier>>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
     /// The last change that was applied.
@@ -111,6 +117,16 @@ impl App {
     /// The service accounts with a trust rule for this outside issuer.
     pub fn accounts_that_trust(&self, issuer: &str) -> Vec<Arc<ServiceAccount>> {
         self.snapshots.accounts.load().by_issuer.get(issuer).cloned().unwrap_or_default()
+    }
+
+    /// The API key of that id, ended ones included.
+    pub fn api_key(&self, id: PublicId) -> Option<Arc<ApiKey>> {
+        self.snapshots.api_keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// The tier of an organization.
+    pub fn tier(&self, organization: OrganizationId) -> Tier {
+        self.snapshots.tiers.load().get(&organization).copied().unwrap_or_default()
     }
 
     /// Whether a registered client's pages come from `origin`: CORS (C12).
@@ -150,6 +166,11 @@ impl App {
             .store
             .read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?, service_accounts::all(conn)?)))
             .await?;
+        let (keys, tiers) =
+            self.store.read(|conn| Ok((api_keys::all(conn)?, organizations::tiers(conn)?))).await?;
+        let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
+        *self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.snapshots.tiers.store(Arc::new(tiers));
         let accounts = accounts.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
         self.snapshots.accounts.store(Arc::new(Accounts::of(accounts)));
         let by_id = all.into_iter().map(|c| (c.id.clone(), Arc::new(c))).collect();
@@ -191,6 +212,21 @@ impl App {
         Ok(())
     }
 
+    /// Reads the API keys anew that changed.
+    async fn catch_up_keys(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let of_keys = changes.iter().filter(|change| change.kind == ChangeKind::ApiKey);
+        let ids: HashSet<PublicId> = of_keys.filter_map(|change| change.subject.parse().ok()).collect();
+        for id in ids {
+            let found = self.store.read(move |conn| api_keys::find(conn, id)).await?;
+            let mut keys = self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner);
+            match found {
+                Some(key) => keys.insert(id, Arc::new(key)),
+                None => keys.remove(&id),
+            };
+        }
+        Ok(())
+    }
+
     /// Applies what changed since the last call, on this node's own writes at once, on others' within a poll.
     ///
     /// # Errors
@@ -224,6 +260,7 @@ impl App {
             }
             self.snapshots.accounts.store(Arc::new(Accounts::of(by_id)));
         }
+        self.catch_up_keys(&changes).await?;
         let ids = of_kind(ChangeKind::Client);
         if !ids.is_empty() {
             let mut by_id = self.snapshots.clients.load().by_id.clone();

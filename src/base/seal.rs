@@ -68,10 +68,12 @@ pub enum MacPurpose {
     KeyCheck,
     /// The `jti` of an assertion with its issuer, among what is spent.
     Assertion,
+    /// API keys at rest, behind the number of the pepper.
+    ApiKey,
 }
 
 impl MacPurpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::ClientSecret,
         Self::Session,
         Self::OneTimeLink,
@@ -81,6 +83,7 @@ impl MacPurpose {
         Self::Throttle,
         Self::KeyCheck,
         Self::Assertion,
+        Self::ApiKey,
     ];
 
     const fn label(self) -> &'static str {
@@ -94,6 +97,7 @@ impl MacPurpose {
             Self::Throttle => "cnx mac throttle v1",
             Self::KeyCheck => "cnx mac key check v1",
             Self::Assertion => "cnx mac assertion v1",
+            Self::ApiKey => "cnx mac api key v1",
         }
     }
 }

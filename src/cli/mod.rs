@@ -24,6 +24,7 @@ mod doctor;
 mod doctor_checks;
 mod duration;
 mod inert;
+mod key;
 mod logs;
 mod metrics;
 mod migrate;
@@ -69,6 +70,9 @@ enum Command {
     /// Service accounts (machines): add, list, show, disable, enable, and their keys
     #[command(subcommand)]
     ServiceAccount(Box<service_account::Command>),
+    /// API keys: mint, list, show, rotate, revoke, disable, enable, verify
+    #[command(subcommand)]
+    Key(key::Command),
     /// Outside issuers whose tokens speak for a service account: add, list, remove
     #[command(subcommand)]
     Trust(trust::Command),
@@ -96,6 +100,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => user::run(&context, command),
         Command::Client(command) => client::run(&context, command),
         Command::ServiceAccount(command) => service_account::run(&context, *command),
+        Command::Key(command) => key::run(&context, command),
         Command::Trust(command) => trust::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),
     };

@@ -54,6 +54,7 @@ pub(super) fn check(
         sessions: stated.sessions,
         signing: stated.signing,
         service_accounts: stated.service_accounts,
+        api_keys: stated.api_keys,
         outbound: outbound(stated.outbound, &refuse)?,
         passwords: stated.passwords,
         limits: stated.limits,

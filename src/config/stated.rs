@@ -31,6 +31,7 @@ pub(super) struct Stated {
     pub(super) sessions: Sessions,
     pub(super) signing: Signing,
     pub(super) service_accounts: ServiceAccounts,
+    pub(super) api_keys: ApiKeys,
     pub(super) outbound: StatedOutbound,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
@@ -110,6 +111,18 @@ pub struct ServiceAccounts {
     pub key_warning_seconds: i64,
 }
 
+/// API keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeys {
+    /// How long a secret is good before it is due to be replaced, in seconds; 0 for never.
+    pub rotation_seconds: i64,
+    /// What an organization of the enterprise tier has on top of each limit.
+    pub enterprise_burst: u32,
+    /// What a token may be for that a gateway lets through, beside the issuer.
+    pub audience: Vec<String>,
+}
+
 /// Password policy and the cost of a hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +189,7 @@ impl Default for Stated {
             sessions: Sessions::default(),
             signing: Signing::default(),
             service_accounts: ServiceAccounts::default(),
+            api_keys: ApiKeys::default(),
             outbound: StatedOutbound::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
@@ -217,6 +231,12 @@ impl Default for Signing {
 impl Default for ServiceAccounts {
     fn default() -> Self {
         Self { key_seconds: YEAR, key_warning_seconds: 30 * DAY }
+    }
+}
+
+impl Default for ApiKeys {
+    fn default() -> Self {
+        Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new() }
     }
 }
 
@@ -281,6 +301,8 @@ pub(super) const RANGES: &[Range] = &[
     range("signing.rsa_bits", 2048, 4096, "bits: 2048, 3072 or 4096"),
     range("service_accounts.key_seconds", 0, 10 * YEAR, "seconds, 0 for keys without an end"),
     range("service_accounts.key_warning_seconds", 0, YEAR, "seconds"),
+    range("api_keys.rotation_seconds", 0, 10 * YEAR, "seconds, 0 for never"),
+    range("api_keys.enterprise_burst", 0, 1_000_000, "requests"),
     range("passwords.min_length", 8, 64, "characters"),
     range("passwords.argon2_memory_kib", 7168, 4_194_304, "KiB"),
     range("passwords.argon2_passes", 1, 100, "passes"),

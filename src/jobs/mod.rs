@@ -1,6 +1,7 @@
 //! Floor 5: a timer fires. Each job is one file; all of them may run on every node at once.
 
 pub mod feed;
+pub mod flush_usage;
 pub mod key_reminders;
 pub mod rotate_keys;
 pub mod sweep;
@@ -22,6 +23,7 @@ impl Jobs {
             tokio::spawn(feed::run(Arc::clone(app))),
             tokio::spawn(rotate_keys::run(Arc::clone(app))),
             tokio::spawn(sweep::run(Arc::clone(app))),
+            tokio::spawn(flush_usage::run(Arc::clone(app))),
             tokio::spawn(key_reminders::run(Arc::clone(app))),
         ])
     }

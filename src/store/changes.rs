@@ -30,10 +30,12 @@ pub enum ChangeKind {
     SigningKey,
     /// A service account, its keys or its trust rules; the subject is its id.
     ServiceAccount,
+    /// An API key; the subject is its public id.
+    ApiKey,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 4] = [Self::Client, Self::User, Self::SigningKey, Self::ServiceAccount];
+    const ALL: [Self; 5] = [Self::Client, Self::User, Self::SigningKey, Self::ServiceAccount, Self::ApiKey];
 
     const fn word(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl ChangeKind {
             Self::User => "user",
             Self::SigningKey => "signing_key",
             Self::ServiceAccount => "service_account",
+            Self::ApiKey => "api_key",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! SQLite: one thread writes and commits in groups, readers stand beside it and run on the caller (a hop costs more than the read).
 //! PostgreSQL: a pool, one transaction per write, bounded waiting. Nothing here decides; it stores, and counts rows as gates.
 
+pub mod api_keys;
 pub mod changes;
 pub mod clients;
 pub mod conn;
@@ -11,6 +12,7 @@ pub mod counters;
 pub mod error;
 pub mod families;
 mod integrity;
+pub mod limits;
 pub mod links;
 pub mod lock;
 pub mod meta;

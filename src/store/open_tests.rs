@@ -47,7 +47,7 @@ fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
 fn looking_for_pending_migrations_makes_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cnx.db");
-    assert_eq!(migrate::pending(&at(&path)).unwrap(), ["20261123000000", "20261125000000"]);
+    assert_eq!(migrate::pending(&at(&path)).unwrap(), ["20261123000000", "20261125000000", "20261126000000"]);
     assert!(!path.exists());
     let store = Store::open(&at(&path)).unwrap();
     assert!(store.is_fresh());
@@ -206,7 +206,7 @@ fn indexes(conn: &mut Conn) -> BTreeSet<String> {
 fn both_databases_have_the_same_tables_columns_nullability_and_indexes() {
     let lite = World::sqlite();
     let ours = lite.read(|c| Ok((columns(c), indexes(c)))).unwrap();
-    assert_eq!(ours.0.iter().map(|c| c.table.as_str()).collect::<BTreeSet<_>>().len(), 16);
+    assert_eq!(ours.0.iter().map(|c| c.table.as_str()).collect::<BTreeSet<_>>().len(), 18);
     let Some(world) = World::postgres() else { return };
     let theirs = world.read(|c| Ok((columns(c), indexes(c)))).unwrap();
     assert_eq!(ours, theirs);
@@ -218,6 +218,10 @@ fn every_migration_can_be_undone() {
         world
             .write(|c| {
                 let newest_first = [
+                    (
+                        include_str!("../../migrations/sqlite/2026-11-26-000000_api_keys/down.sql"),
+                        include_str!("../../migrations/postgres/2026-11-26-000000_api_keys/down.sql"),
+                    ),
                     (
                         include_str!("../../migrations/sqlite/2026-11-25-000000_machines/down.sql"),
                         include_str!("../../migrations/postgres/2026-11-25-000000_machines/down.sql"),

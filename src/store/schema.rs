@@ -141,6 +141,44 @@ diesel::table! {
 }
 
 diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        organization_id -> Binary,
+        environment -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        created_by -> Text,
+        scopes -> Text,
+        allow_ips -> Text,
+        deny_ips -> Text,
+        limits -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        not_before -> Nullable<BigInt>,
+        expires_at -> Nullable<BigInt>,
+        disabled_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        revoked_reason -> Nullable<Text>,
+        rotation_due_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        last_used_address -> Nullable<Text>,
+        last_used_resource -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    api_key_secrets (fingerprint) {
+        fingerprint -> Binary,
+        key_id -> Text,
+        pepper -> Integer,
+        tail -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     trust_rules (id) {
         id -> Binary,
         service_account_id -> Text,

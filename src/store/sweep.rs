@@ -26,12 +26,14 @@ struct Rule {
     memory: i64,
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule { table: "spent", key: "kind, id", over: "expires_at", memory: 0 },
     Rule { table: "one_time_links", key: "fingerprint", over: "expires_at", memory: 0 },
     Rule { table: "sessions", key: "id", over: "expires_at", memory: 0 },
     Rule { table: "throttles", key: "key", over: "expires_at", memory: 0 },
     Rule { table: "client_secrets", key: "fingerprint", over: "expires_at", memory: 0 },
+    // For a while it is told apart what never was and what was replaced.
+    Rule { table: "api_key_secrets", key: "fingerprint", over: "expires_at", memory: FAMILY_MEMORY },
     Rule { table: "families", key: "id", over: "expires_at", memory: FAMILY_MEMORY },
     Rule { table: "families", key: "id", over: "revoked_at", memory: FAMILY_MEMORY },
 ];

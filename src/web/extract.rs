@@ -68,6 +68,12 @@ fn client_address(app: &App, req: &HttpRequest) -> IpAddr {
     client
 }
 
+/// Whether the one who is connected to us is a trusted proxy, whose word about a request counts.
+pub(super) fn is_trusted_peer(app: &App, req: &HttpRequest) -> bool {
+    let peer = req.peer_addr().map(|address| address.ip().to_canonical());
+    peer.is_some_and(|peer| app.settings.trusted_proxies.iter().any(|net| net.contains(&peer)))
+}
+
 /// The parameters in the query.
 pub(super) fn query(req: &HttpRequest) -> Result<Params, OAuthError> {
     Params::parse(req.query_string().as_bytes())

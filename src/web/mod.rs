@@ -8,6 +8,7 @@ mod cookies;
 mod cors;
 mod csrf;
 mod extract;
+mod gateway;
 mod headers;
 mod health;
 mod oauth;
@@ -23,7 +24,7 @@ use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
-use self::api::service_accounts;
+use self::api::{keys, service_accounts, streams};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -84,7 +85,18 @@ routes! {
     "/oauth2/revoke"                          Shared { POST revoke::revoke }
     "/oauth2/logout"                          Page   { GET sign_out::by_get, POST sign_out::by_post }
     // JSON for automation
+    "/v1/keys"                                Api    { GET keys::list, POST keys::mint }
+    "/v1/keys/verify"                         Api    { POST keys::verify }
+    "/v1/keys/{id}"                           Api    { GET keys::show, DELETE keys::revoke }
+    "/v1/keys/{id}/rotate"                    Api    { POST keys::rotate }
+    "/v1/streams"                             Api    { POST streams::open }
+    "/v1/streams/{id}"                        Api    { PUT streams::renew, DELETE streams::close }
     "/v1/service-accounts/{id}/keys"          Api    { POST service_accounts::publish_key }
+    // What proxies ask
+    "/gateway/caddy"                          Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }
+    "/gateway/traefik"                        Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }
+    "/gateway/nginx"                          Json   { GET gateway::nginx, POST gateway::nginx, PUT gateway::nginx, PATCH gateway::nginx, DELETE gateway::nginx, OPTIONS gateway::nginx }
+    "/gateway/envoy{path:.*}"                 Json   { GET gateway::envoy, POST gateway::envoy, PUT gateway::envoy, PATCH gateway::envoy, DELETE gateway::envoy, OPTIONS gateway::envoy }
     // Pages for people
     "/"                                       Page   { GET console::home }
     "/account"                                Page   { GET console::account }

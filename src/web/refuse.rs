@@ -13,6 +13,8 @@ use super::extract::BodyError;
 use super::headers::RequestId;
 use super::pages::{Refused, RefusedReason, SignInProblem};
 use super::{Class, Node, address, cors, reply};
+use crate::api_key::key::Refusal as KeyRefusal;
+use crate::flow::check::Limit;
 use crate::oauth::error::{OAuthError, Refusal};
 
 /// Seconds after which a caller may try again when we cannot decide now.
@@ -80,8 +82,9 @@ pub(super) fn problem(req: &HttpRequest, problem: &Problem) -> HttpResponse {
     if let Some(seconds) = problem.retry_after {
         answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
+    let kind = problem.violated.map_or("about:blank", |_| QUOTA_EXCEEDED);
     let mut body = json!({
-        "type": "about:blank",
+        "type": kind,
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": problem.status,
         "detail": problem.detail,
@@ -91,8 +94,47 @@ pub(super) fn problem(req: &HttpRequest, problem: &Problem) -> HttpResponse {
     if let (Some(field), Some(members)) = (problem.field, body.as_object_mut()) {
         members.insert("field".to_owned(), field.into());
     }
+    if let (Some(class), Some(members)) = (problem.violated, body.as_object_mut()) {
+        members.insert("violated-policies".to_owned(), json!([class]));
+    }
     answer.content_type("application/problem+json").body(body.to_string())
 }
+
+/// Why a key or a token is not good for what it was presented for (RFC 6750 §3.1). What is wrong with a secret is never told apart.
+pub(super) fn refusal_of(refusal: &KeyRefusal, limit: Option<Limit>) -> Problem {
+    match refusal {
+        KeyRefusal::InsufficientScope(scope) => Problem {
+            challenge: Some(format!(r#"Bearer realm="cnx", error="insufficient_scope", scope="{scope}""#)),
+            ..Problem::new(403, "insufficient_scope", format!("the key or token lacks the scope {scope}"))
+        },
+        KeyRefusal::IpNotAllowed => {
+            Problem::new(403, "ip_not_allowed", "the key may not be used from this address")
+        }
+        KeyRefusal::RateLimited => {
+            let wait = limit.map_or(1, |limit| limit.standing.more_in.max(1));
+            Problem {
+                retry_after: Some(wait),
+                violated: limit.map(|limit| limit.budget.class.name()),
+                ..Problem::new(
+                    429,
+                    "rate_limited",
+                    format!("the limit of this key is used up; try again in {wait} seconds"),
+                )
+            }
+        }
+        KeyRefusal::NotFound
+        | KeyRefusal::Revoked
+        | KeyRefusal::Expired
+        | KeyRefusal::NotYetValid
+        | KeyRefusal::Disabled => Problem {
+            challenge: Some(r#"Bearer realm="cnx", error="invalid_token""#.to_owned()),
+            ..Problem::new(401, "invalid_token", "the key or token is not valid")
+        },
+    }
+}
+
+/// The problem type of a budget that is used up.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// What a flow's error is at `/v1`.
 pub(super) fn problem_of(error: &OAuthError) -> Problem {

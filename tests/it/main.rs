@@ -5,6 +5,7 @@
 
 mod world;
 
+mod api_keys;
 mod assertion_replays;
 mod assertions;
 mod authorize;
@@ -25,6 +26,7 @@ mod faults_migration;
 mod faults_postgres;
 mod faults_sqlite;
 mod framing;
+mod gateway;
 mod hosts;
 mod id_tokens;
 mod input;

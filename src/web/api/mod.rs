@@ -1,6 +1,9 @@
 //! `/v1`: JSON for automation. Errors are problem+json (RFC 9457) with a `code` and the request's id; `X-API-Version` is understood.
 
+pub(super) mod guard;
+pub(super) mod keys;
 pub(super) mod service_accounts;
+pub(super) mod streams;
 
 use actix_web::HttpRequest;
 
@@ -22,12 +25,22 @@ pub(super) struct Problem {
     pub(super) challenge: Option<String>,
     /// Seconds to wait.
     pub(super) retry_after: Option<i64>,
+    /// Budgets that are used up, by name (draft-ietf-httpapi-ratelimit-headers-10).
+    pub(super) violated: Option<&'static str>,
 }
 
 impl Problem {
     /// Without anything beside code and sentence.
     pub(super) fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, challenge: None, retry_after: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            field: None,
+            challenge: None,
+            retry_after: None,
+            violated: None,
+        }
     }
 
     /// A request that cannot be understood.

@@ -65,6 +65,7 @@ const PURE: &[(u8, &[&str])] = &[
             "serde_json",
             "url",
             "ipnet",
+            "crc32fast",
             "argon2",
             "josekit",
             "ring",

@@ -1,0 +1,9 @@
+//! Floor 1: API keys as pure rules: how a key is written, what it may, from where, how often, and in which part of its life it is.
+//! No clock, no database, no web server.
+
+pub mod allowlist;
+pub mod format;
+pub mod key;
+pub mod permission;
+pub mod plan;
+pub mod window;

@@ -1,0 +1,135 @@
+//! What a key may do: `resource:action` with `*` for either, or `*` alone for everything.
+
+use std::fmt;
+
+/// What a key may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions(Vec<String>);
+
+/// More words than any key needs.
+const MOST: usize = 100;
+
+impl Permissions {
+    /// Reads words; each is `resource:action` of small letters, digits, `.`, `_`, `-`, with `*` for a whole side, or `*` alone.
+    pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut read: Vec<String> = Vec::new();
+        for word in words.flat_map(|text| text.split(' ')).filter(|word| !word.is_empty()) {
+            if !is_word(word) {
+                return Err(format!(
+                    "{}: resource:action is needed, such as instances:read, instances:* or *:read",
+                    word.escape_debug()
+                ));
+            }
+            if !read.iter().any(|known| known == word) {
+                read.push(word.to_owned());
+            }
+        }
+        if read.is_empty() || read.len() > MOST {
+            return Err(format!("1 to {MOST} scopes are needed, such as instances:read"));
+        }
+        read.sort();
+        Ok(Self(read))
+    }
+
+    /// The words, sorted.
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Whether `wanted` is allowed. What is wanted may be a pattern itself: then all of it must be.
+    pub fn covers(&self, wanted: &str) -> bool {
+        self.0.iter().any(|held| covers(held, wanted))
+    }
+
+    /// The first of `wanted` that is not allowed.
+    pub fn missing<'a>(&self, wanted: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        wanted.into_iter().find(|word| !self.covers(word))
+    }
+
+    /// Whether everything is allowed that `other` allows: nobody gives away more than they have.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.0.iter().all(|word| self.covers(word))
+    }
+}
+
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+fn covers(held: &str, wanted: &str) -> bool {
+    if held == "*" || held == wanted {
+        return true;
+    }
+    let (Some((resource, action)), Some((wanted_resource, wanted_action))) =
+        (held.split_once(':'), wanted.split_once(':'))
+    else {
+        return false;
+    };
+    let side = |held: &str, wanted: &str| held == "*" || held == wanted;
+    side(resource, wanted_resource) && side(action, wanted_action)
+}
+
+/// Whether a word may be asked for or given.
+pub fn is_word(word: &str) -> bool {
+    let side = |side: &str| {
+        side == "*"
+            || (!side.is_empty()
+                && side.len() <= 64
+                && side.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)))
+    };
+    word == "*" || word.split_once(':').is_some_and(|(resource, action)| side(resource) && side(action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: &str) -> Permissions {
+        Permissions::parse(std::iter::once(words)).unwrap()
+    }
+
+    #[test]
+    fn a_star_stands_for_a_whole_side_and_nothing_else() {
+        for (held, wanted, fine) in [
+            ("instances:read", "instances:read", true),
+            ("instances:read", "instances:write", false),
+            ("instances:*", "instances:write", true),
+            ("*:read", "volumes:read", true),
+            ("*:read", "volumes:write", false),
+            ("*", "anything:at-all", true),
+            ("*:*", "anything:at-all", true),
+            ("instances:read", "instances:*", false),
+            ("instances:*", "instances:*", true),
+            ("instances:*", "*:*", false),
+            ("*:*", "*", false),
+            ("inst:read", "instances:read", false),
+            ("instances:read volumes:write", "volumes:write", true),
+        ] {
+            assert_eq!(of(held).covers(wanted), fine, "{held} {wanted}");
+        }
+        assert!(of("instances:*").contains(&of("instances:read instances:write")));
+        assert!(!of("instances:read").contains(&of("instances:*")));
+        assert_eq!(of("a:b").missing(["a:b", "c:d"].into_iter()), Some("c:d"));
+    }
+
+    #[test]
+    fn words_are_plain() {
+        for bad in [
+            "",
+            "instances",
+            "instances:",
+            ":read",
+            "a:b:c",
+            "Instances:read",
+            "inst*:read",
+            "a: b",
+            "a:\"",
+            "\u{e4}:b",
+        ] {
+            assert!(Permissions::parse(std::iter::once(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(of("b:c a:b b:c").to_string(), "a:b b:c");
+    }
+}

@@ -1,0 +1,165 @@
+//! How much a key may: the classes of requests, and the budget of each by tier (contract, rate limits).
+
+use serde::{Deserialize, Serialize};
+
+/// The window of every budget but that of streams, in seconds.
+pub const WINDOW: i64 = 60;
+
+/// What an organization pays for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The limits as they are.
+    #[default]
+    Standard,
+    /// With a burst on top.
+    Enterprise,
+}
+
+/// A class of requests, with a budget of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// GET, HEAD, OPTIONS.
+    Read,
+    /// POST, PUT, PATCH, and whatever else changes something.
+    Write,
+    /// DELETE.
+    Delete,
+    /// WebSocket streams that are open at once.
+    Streams,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Delete, Self::Streams];
+
+    /// The name in headers and problems.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Delete => "delete",
+            Self::Streams => "streams",
+        }
+    }
+
+    /// The class of a method. One that nobody knows counts as a write; a method in another header is not looked at (S-K6).
+    pub fn of(method: &str) -> Self {
+        match method {
+            "GET" | "HEAD" | "OPTIONS" => Self::Read,
+            "DELETE" => Self::Delete,
+            _ => Self::Write,
+        }
+    }
+
+    const fn standard(self) -> u32 {
+        match self {
+            Self::Read => 1_200,
+            Self::Write => 120,
+            Self::Delete => 30,
+            Self::Streams => 50,
+        }
+    }
+}
+
+/// Limits of one key that are lower than its tier's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overrides {
+    /// Reads a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u32>,
+    /// Writes a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<u32>,
+    /// Deletes a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<u32>,
+    /// Streams at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<u32>,
+}
+
+/// A budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Of what.
+    pub class: Class,
+    /// Requests in any [`WINDOW`], or streams at once; without the burst.
+    pub limit: u32,
+    /// On top, for the enterprise tier.
+    pub burst: u32,
+}
+
+impl Budget {
+    /// What may be had in all.
+    pub const fn most(&self) -> u32 {
+        self.limit.saturating_add(self.burst)
+    }
+
+    /// `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10).
+    pub fn policy(&self) -> String {
+        let burst = if self.burst == 0 { String::new() } else { format!(";cnx-burst={}", self.burst) };
+        let (name, limit) = (self.class.name(), self.limit);
+        match self.class {
+            Class::Streams => format!("\"{name}\";q={limit};qu=\"concurrent-requests\"{burst}"),
+            _ => format!("\"{name}\";q={limit};w={WINDOW}{burst}"),
+        }
+    }
+}
+
+/// The budget of a class: the tier's, or the key's own where that is lower.
+pub fn budget(class: Class, tier: Tier, burst: u32, own: &Overrides) -> Budget {
+    let lower = match class {
+        Class::Read => own.read,
+        Class::Write => own.write,
+        Class::Delete => own.delete,
+        Class::Streams => own.streams,
+    };
+    match lower.filter(|own| *own < class.standard()) {
+        // Whoever lowers a key's limit means that number, and no burst on top.
+        Some(limit) => Budget { class, limit, burst: 0 },
+        None => {
+            Budget { class, limit: class.standard(), burst: if tier == Tier::Enterprise { burst } else { 0 } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budgets_are_the_contracts_s_k6() {
+        let none = Overrides::default();
+        let standard: Vec<u32> =
+            Class::ALL.map(|class| budget(class, Tier::Standard, 300, &none).most()).to_vec();
+        assert_eq!(standard, [1_200, 120, 30, 50]);
+        assert_eq!(budget(Class::Read, Tier::Enterprise, 300, &none).most(), 1_500);
+        let lower = Overrides { read: Some(10), write: Some(9_999), ..none };
+        assert_eq!(budget(Class::Read, Tier::Enterprise, 300, &lower).most(), 10);
+        assert_eq!(budget(Class::Write, Tier::Standard, 0, &lower).most(), 120, "lower, never higher");
+        for (method, class) in [
+            ("GET", Class::Read),
+            ("HEAD", Class::Read),
+            ("OPTIONS", Class::Read),
+            ("POST", Class::Write),
+            ("PUT", Class::Write),
+            ("PATCH", Class::Write),
+            ("DELETE", Class::Delete),
+            ("BREW", Class::Write),
+            ("get", Class::Write),
+        ] {
+            assert_eq!(Class::of(method), class, "{method}");
+        }
+    }
+
+    #[test]
+    fn the_policies_are_written_as_the_draft_asks() {
+        let of = |class, tier| budget(class, tier, 300, &Overrides::default()).policy();
+        assert_eq!(of(Class::Read, Tier::Standard), r#""read";q=1200;w=60"#);
+        assert_eq!(of(Class::Write, Tier::Enterprise), r#""write";q=120;w=60;cnx-burst=300"#);
+        assert_eq!(of(Class::Streams, Tier::Standard), r#""streams";q=50;qu="concurrent-requests""#);
+    }
+}

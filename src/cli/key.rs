@@ -1,0 +1,270 @@
+//! `cnx key`: API keys. A key is shown once, when its secret is made.
+
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::{Context, Refused, duration, print, stdin};
+use crate::api_key::allowlist;
+use crate::api_key::format::Environment;
+use crate::api_key::key::ApiKey;
+use crate::api_key::permission::Permissions;
+use crate::api_key::plan::Overrides;
+use crate::base::time::Timestamp;
+use crate::flow::check::{self, Asked, Verdict};
+use crate::flow::keys::{self, KeyError, NewKey};
+use crate::store::api_keys;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Mint a key; it is printed once
+    Mint(Box<Mint>),
+    /// List every key, masked
+    List(List),
+    /// Show a key, masked
+    Show(One),
+    /// Make a new secret for a key, printed once; the one before goes on working for a while
+    Rotate(Rotate),
+    /// Revoke a key for good
+    Revoke(Revoke),
+    /// Disable a key
+    Disable(One),
+    /// Enable a disabled key
+    Enable(One),
+    /// Say whether a key, read from standard input, is good
+    Verify(Verify),
+}
+
+#[derive(Args)]
+pub(super) struct Mint {
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    name: String,
+    /// Its environment: prod, ci, dev, test, …
+    #[arg(long, value_name = "ENV")]
+    env: Environment,
+    /// What it may do: instances:read, instances:*, *; repeat for more
+    #[arg(long, value_name = "S", required = true)]
+    scope: Vec<String>,
+    /// How long it works: 90d, 24h; for good when absent
+    #[arg(long, value_name = "TIME", value_parser = duration::seconds)]
+    expires: Option<i64>,
+    /// From when on it works, as RFC 3339: 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "T", value_parser = moment)]
+    not_before: Option<Timestamp>,
+    /// An address or network from which it may be used; everywhere when absent; repeat for more
+    #[arg(long, value_name = "CIDR", value_parser = allowlist::network)]
+    allow_ip: Vec<IpNet>,
+    /// An address or network from which it may not be used; repeat for more
+    #[arg(long, value_name = "CIDR", value_parser = allowlist::network)]
+    deny_ip: Vec<IpNet>,
+    /// What people say about it
+    #[arg(long, value_name = "D")]
+    description: Option<String>,
+    /// Fewer reads a minute than the tier has
+    #[arg(long, value_name = "N")]
+    limit_read: Option<u32>,
+    /// Fewer writes a minute than the tier has
+    #[arg(long, value_name = "N")]
+    limit_write: Option<u32>,
+    /// Fewer deletes a minute than the tier has
+    #[arg(long, value_name = "N")]
+    limit_delete: Option<u32>,
+    /// Fewer streams at once than the tier has
+    #[arg(long, value_name = "N")]
+    limit_streams: Option<u32>,
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Only keys whose secret is due to be replaced within 14 days, or overdue
+    #[arg(long)]
+    due: bool,
+}
+
+#[derive(Args)]
+pub(super) struct One {
+    /// The key's id, the ten characters behind its environment
+    id: String,
+}
+
+#[derive(Args)]
+pub(super) struct Rotate {
+    /// The key's id
+    id: String,
+    /// How long the secret before goes on working: 24h, 7d, or 0 to stop it at once
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration::seconds)]
+    overlap: i64,
+}
+
+#[derive(Args)]
+pub(super) struct Revoke {
+    /// The key's id
+    id: String,
+    /// Why, for whoever looks later
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Verify {
+    /// What it must be allowed to do; repeat for more
+    #[arg(long, value_name = "S")]
+    scope: Vec<String>,
+    /// From where it is used
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<std::net::IpAddr>,
+}
+
+/// How long before its date a key counts as due, in seconds.
+const DUE: i64 = 14 * 86_400;
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::from_rfc3339(text).ok_or("a time as RFC 3339 is needed, such as 2026-12-01T00:00:00Z")
+}
+
+impl From<KeyError> for Refused {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Error(error) => error.into(),
+            other => Self::because(other),
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
+    match command {
+        Command::Mint(arguments) => mint(context, *arguments),
+        Command::List(arguments) => list(context, arguments.due),
+        Command::Show(one) => context
+            .with_database(|app| async move { show(context, &keys::find(&app, &one.id).await?, app.now()) }),
+        Command::Rotate(arguments) => context.with_database(|app| async move {
+            let (key, secret) = keys::rotate(&app, &arguments.id, arguments.overlap).await?;
+            shown_once(context, &key, secret.reveal(), app.now())
+        }),
+        Command::Revoke(arguments) => context.with_database(|app| async move {
+            show(context, &keys::revoke(&app, &arguments.id, arguments.reason).await?, app.now())
+        }),
+        Command::Disable(one) => context.with_database(|app| async move {
+            show(context, &keys::set_disabled(&app, &one.id, true).await?, app.now())
+        }),
+        Command::Enable(one) => context.with_database(|app| async move {
+            show(context, &keys::set_disabled(&app, &one.id, false).await?, app.now())
+        }),
+        Command::Verify(arguments) => verify(context, &arguments),
+    }
+}
+
+fn mint(context: &Context, arguments: Mint) -> Result<(), Refused> {
+    let scopes = Permissions::parse(arguments.scope.iter().map(String::as_str))
+        .map_err(|problem| Refused::Because(format!("scope: {problem}")))?;
+    let new = NewKey {
+        name: arguments.name,
+        environment: arguments.env,
+        scopes,
+        description: arguments.description,
+        lifetime: arguments.expires,
+        not_before: arguments.not_before,
+        allow: arguments.allow_ip,
+        deny: arguments.deny_ip,
+        limits: Overrides {
+            read: arguments.limit_read,
+            write: arguments.limit_write,
+            delete: arguments.limit_delete,
+            streams: arguments.limit_streams,
+        },
+    };
+    context.with_app(|app| async move {
+        let (key, secret) = keys::mint(&app, new, "command line").await?;
+        shown_once(context, &key, secret.reveal(), app.now())
+    })
+}
+
+fn list(context: &Context, due: bool) -> Result<(), Refused> {
+    context.with_database(|app| async move {
+        let now = app.now();
+        let mut all = app.store.read(api_keys::all).await?;
+        if due {
+            all.retain(|key| {
+                key.revoked_at.is_none() && key.rotation_due_at.is_some_and(|at| at.since(now) <= DUE)
+            });
+        }
+        let documents: Vec<Value> = all.iter().map(|key| keys::described(key, now)).collect();
+        context.show(&json!({ "keys": documents }), || {
+            let rows: Vec<[String; 6]> = all
+                .iter()
+                .map(|key| {
+                    [
+                        key.name.clone(),
+                        key.masked(),
+                        keys::state(key, now).to_owned(),
+                        key.scopes.to_string(),
+                        print::or_dash(key.last_use.as_ref().map(|last| last.at.to_rfc3339())),
+                        print::or_dash(key.rotation_due_at.map(Timestamp::to_rfc3339)),
+                    ]
+                })
+                .collect();
+            print::table(["name", "key", "state", "scopes", "last used", "rotation due"], &rows)
+        })
+    })
+}
+
+fn verify(context: &Context, arguments: &Verify) -> Result<(), Refused> {
+    let key = stdin::secret("key")?;
+    context.with_database(|app| async move {
+        let now = app.now();
+        let asked = Asked {
+            credential: key.reveal(),
+            scopes: arguments.scope.iter().map(String::as_str).collect(),
+            address: arguments.ip,
+            ..Asked::default()
+        };
+        let (valid, code, found) = match check::check(&app, &asked, now).await? {
+            Verdict::Allowed(allowed) => (true, "VALID", allowed.key),
+            Verdict::Refused { refusal, key, .. } => (false, refusal.code(), key),
+        };
+        let document =
+            json!({"valid": valid, "code": code, "key_id": found.as_ref().map(|key| key.id.to_string())});
+        context.show(&document, || code.to_owned())?;
+        if valid { Ok(()) } else { Err(Refused::Told) }
+    })
+}
+
+fn shown_once(context: &Context, key: &ApiKey, secret: &str, now: Timestamp) -> Result<(), Refused> {
+    let mut document = keys::described(key, now);
+    if let Some(members) = document.as_object_mut() {
+        members.insert("key".to_owned(), secret.into());
+    }
+    context.show(&document, || {
+        let mut lines = vec![("key", secret.to_owned())];
+        lines.extend(as_lines(key, now));
+        format!("{}\n\nThe key is shown this once: keep it now.", print::pairs(&lines))
+    })
+}
+
+fn show(context: &Context, key: &ApiKey, now: Timestamp) -> Result<(), Refused> {
+    context.show(&keys::described(key, now), || {
+        let mut lines = vec![("key", key.masked())];
+        lines.extend(as_lines(key, now));
+        print::pairs(&lines)
+    })
+}
+
+fn as_lines(key: &ApiKey, now: Timestamp) -> Vec<(&'static str, String)> {
+    let at = |time: Option<Timestamp>| print::or_dash(time.map(Timestamp::to_rfc3339));
+    let nets = |nets: &[IpNet]| {
+        let list: Vec<String> = nets.iter().map(ToString::to_string).collect();
+        print::or_dash(Some(list.join(" ")).filter(|text| !text.is_empty()))
+    };
+    vec![
+        ("key_id", key.id.to_string()),
+        ("name", key.name.clone()),
+        ("state", keys::state(key, now).to_owned()),
+        ("scopes", key.scopes.to_string()),
+        ("allow_ips", nets(&key.allow)),
+        ("deny_ips", nets(&key.deny)),
+        ("expires_at", at(key.expires_at)),
+        ("rotation_due_at", at(key.rotation_due_at)),
+        ("last_used_at", at(key.last_use.as_ref().map(|last| last.at))),
+    ]
+}

@@ -1,0 +1,190 @@
+//! One decision for an API key, a JWT and an opaque token: may it do this, now, from here? Gateways, `POST /v1/keys/verify` and our own
+//! `/v1` ask it. Nothing is written: keys are in memory, and a use is noted for a job to write down.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::introspect::alive;
+use super::keys;
+use crate::api_key::format;
+use crate::api_key::key::{ApiKey, LastUse, Refusal};
+use crate::api_key::permission::Permissions;
+use crate::api_key::plan::{Budget, Class, budget};
+use crate::api_key::window::Standing;
+use crate::app::App;
+use crate::base::secret::Fingerprint;
+use crate::base::time::Timestamp;
+use crate::oauth::error::OAuthError;
+use crate::store::api_keys;
+
+/// What is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Asked<'a> {
+    /// The key or the token.
+    pub credential: &'a str,
+    /// What it must be allowed to do; all of it.
+    pub scopes: Vec<&'a str>,
+    /// From where it is used, as far as that is known.
+    pub address: Option<IpAddr>,
+    /// What is counted; nothing when absent.
+    pub class: Option<Class>,
+    /// How many uses of it.
+    pub cost: u32,
+    /// For what, as a gateway told; for people who look when a key was used last.
+    pub resource: Option<&'a str>,
+    /// Whether a token for our own issuer will do as well as one for the gateway's audiences.
+    pub for_us: bool,
+}
+
+/// A budget and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The budget.
+    pub budget: Budget,
+    /// Where it stands after this request.
+    pub standing: Standing,
+}
+
+/// Who may.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// Whom the key or token speaks for: the key's maker's name for it, a person, a client or a service account.
+    pub subject: String,
+    /// The key; absent for a token.
+    pub key: Option<Arc<ApiKey>>,
+    /// What it may do, in words.
+    pub scopes: String,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// The budget that was charged.
+    pub limit: Option<Limit>,
+}
+
+/// The decision.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Yes.
+    Allowed(Box<Allowed>),
+    /// No, and why; with the key where its holder may know that it was recognised.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The key that was recognised by its secret.
+        key: Option<Arc<ApiKey>>,
+        /// The budget that was asked.
+        limit: Option<Limit>,
+    },
+}
+
+impl Verdict {
+    const fn unknown() -> Self {
+        Self::Refused { refusal: Refusal::NotFound, key: None, limit: None }
+    }
+}
+
+/// Decides.
+pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, OAuthError> {
+    let verdict = match format::read(asked.credential) {
+        Some(written) => key(app, &written, asked, now).await?,
+        // What looks like a key and is none costs no look-up (S-K2).
+        None if asked.credential.starts_with(format::PREFIX) && !is_opaque(asked.credential) => {
+            Verdict::unknown()
+        }
+        None => token(app, asked, now).await?,
+    };
+    let outcome = match &verdict {
+        Verdict::Allowed(_) => "VALID",
+        Verdict::Refused { refusal, .. } => refusal.code(),
+    };
+    metrics::counter!("cnx_checks_total", "code" => outcome).increment(1);
+    Ok(verdict)
+}
+
+fn is_opaque(credential: &str) -> bool {
+    credential.starts_with(crate::oauth::access_token::OPAQUE_PREFIX)
+}
+
+async fn key(
+    app: &App,
+    written: &format::Written,
+    asked: &Asked<'_>,
+    now: Timestamp,
+) -> Result<Verdict, OAuthError> {
+    let key = match app.api_key(written.id) {
+        Some(key) => key,
+        // Another node may have minted it a moment ago.
+        None => match app
+            .store
+            .read({
+                let id = written.id;
+                move |conn| api_keys::find(conn, id)
+            })
+            .await?
+        {
+            Some(key) => Arc::new(key),
+            None => return Ok(Verdict::unknown()),
+        },
+    };
+    let judged = key.judge(|s| s.fingerprint == keys::fingerprint(app, s.pepper, asked.credential), now);
+    let secret: Fingerprint = match judged {
+        Ok(secret) => secret.fingerprint,
+        Err(Refusal::NotFound) => return Ok(Verdict::unknown()),
+        Err(refusal) => return Ok(Verdict::Refused { refusal, key: Some(key), limit: None }),
+    };
+    if let Err(refusal) = key.permits(asked.address, asked.scopes.iter().copied()) {
+        return Ok(Verdict::Refused { refusal, key: Some(key), limit: None });
+    }
+    let mut limit = None;
+    if let Some(class) = asked.class {
+        let budget = app.budget(&key, class);
+        let standing = app.limits.spend(key.id, class, budget.most(), asked.cost, now).await;
+        limit = Some(Limit { budget, standing });
+        if !standing.allowed {
+            return Ok(Verdict::Refused { refusal: Refusal::RateLimited, key: Some(key), limit });
+        }
+    }
+    let last = LastUse { at: now, address: asked.address, resource: asked.resource.map(str::to_owned) };
+    app.note_use(api_keys::Use { key: key.id, secret, last });
+    Ok(Verdict::Allowed(Box::new(Allowed {
+        subject: format!("key:{}", key.id),
+        scopes: key.scopes.to_string(),
+        expires_at: key.expires_at,
+        key: Some(key),
+        limit,
+    })))
+}
+
+/// A JWT or an opaque token: alive, for the gateway's audience, with the scopes. Its words may hold stars as a key's do.
+async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, OAuthError> {
+    let Some(alive) = alive(app, asked.credential, now).await? else { return Ok(Verdict::unknown()) };
+    let claims = &alive.claims;
+    let ours = |aud: &String| {
+        aud == app.issuer()
+            || (!asked.for_us && app.settings.api_keys.audience.iter().any(|known| known == aud))
+    };
+    if !claims.aud.iter().any(ours) {
+        return Ok(Verdict::unknown());
+    }
+    let words = claims.scope.to_string();
+    let held = Permissions::parse(words.split(' ').filter(|word| crate::api_key::permission::is_word(word)))
+        .unwrap_or_default();
+    if let Some(word) = held.missing(asked.scopes.iter().copied()) {
+        let refusal = Refusal::InsufficientScope(word.to_owned());
+        return Ok(Verdict::Refused { refusal, key: None, limit: None });
+    }
+    Ok(Verdict::Allowed(Box::new(Allowed {
+        subject: claims.sub.clone(),
+        key: None,
+        scopes: words,
+        expires_at: Some(Timestamp::from_secs(claims.exp)),
+        limit: None,
+    })))
+}
+
+impl App {
+    /// The budget of a key's class: its tier's, or its own where that is lower.
+    pub fn budget(&self, key: &ApiKey, class: Class) -> Budget {
+        let tier = self.tier(key.organization);
+        budget(class, tier, self.settings.api_keys.enterprise_burst, &key.limits)
+    }
+}

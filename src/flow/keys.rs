@@ -1,0 +1,291 @@
+//! API keys, as the command line and `/v1` make and change them. A key is shown once, when its secret is made.
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use crate::api_key::allowlist;
+use crate::api_key::format::{self, Environment, PublicId};
+use crate::api_key::key::{ApiKey, KeySecret};
+use crate::api_key::permission::Permissions;
+use crate::api_key::plan::Overrides;
+use crate::app::App;
+use crate::base::id::OrganizationId;
+use crate::base::seal::MacPurpose;
+use crate::base::secret::{Fingerprint, Secret};
+use crate::base::time::Timestamp;
+use crate::oauth::error::OAuthError;
+use crate::store::{StoreError, api_keys, organizations};
+
+/// The longest overlap of a rotation, in seconds.
+pub const LONGEST_OVERLAP: i64 = 30 * 86_400;
+
+/// The pepper that new secrets are hashed under. Rows carry its number, so that another may come beside it.
+const PEPPER: i32 = 1;
+
+/// A key to be minted.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What people call it.
+    pub name: String,
+    /// Its environment.
+    pub environment: Environment,
+    /// What it may do.
+    pub scopes: Permissions,
+    /// What people say about it.
+    pub description: Option<String>,
+    /// How long it works, in seconds; for good when absent.
+    pub lifetime: Option<i64>,
+    /// From when on it works.
+    pub not_before: Option<Timestamp>,
+    /// From where it may be used.
+    pub allow: Vec<IpNet>,
+    /// From where it may not be used.
+    pub deny: Vec<IpNet>,
+    /// Limits that are lower than the tier's.
+    pub limits: Overrides,
+}
+
+/// Why a key was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A field says no: its name, and what is allowed.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// No key of that id.
+    #[error("no key has the id {0}; `cnx key list` shows them")]
+    Unknown(String),
+    /// A revoked key stays revoked.
+    #[error("{0} is revoked, for good; mint another key")]
+    Revoked(PublicId),
+    /// The secret of before the last rotation still works, as it was promised.
+    #[error(
+        "the secret of before the last rotation works until {0}; rotate again after that, or now without overlap, which stops both"
+    )]
+    StillWorks(String),
+    /// We cannot decide now, or something went wrong.
+    #[error("{}", .0.description())]
+    Error(OAuthError),
+}
+
+impl From<StoreError> for KeyError {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+fn refuse<T>(field: &'static str, problem: impl Into<String>) -> Result<T, KeyError> {
+    Err(KeyError::Field { field, problem: problem.into() })
+}
+
+/// The stored form of a key under that pepper.
+pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
+    Fingerprint::from_bytes(app.vault.mac(MacPurpose::ApiKey, &[&pepper.to_be_bytes(), key.as_bytes()]))
+}
+
+/// Mints a key. The key itself is returned, once.
+pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, Secret<String>), KeyError> {
+    check(&new)?;
+    let now = app.now();
+    let id = format::new_id(&app.entropy);
+    let secret = format::mint(&new.environment, id, &app.entropy);
+    let rotation = app.settings.api_keys.rotation_seconds;
+    let key = ApiKey {
+        id,
+        organization: OrganizationId::new(&app.clock, &app.entropy),
+        environment: new.environment,
+        name: new.name,
+        description: new.description,
+        created_by: created_by.to_owned(),
+        scopes: new.scopes,
+        allow: new.allow,
+        deny: new.deny,
+        limits: new.limits,
+        secrets: vec![stored(app, &secret)],
+        created_at: now,
+        not_before: new.not_before,
+        expires_at: new.lifetime.map(|seconds| now.plus(seconds)),
+        disabled_at: None,
+        revoked_at: None,
+        revoked_reason: None,
+        rotation_due_at: (rotation > 0).then(|| now.plus(rotation)),
+        last_use: None,
+    };
+    let key = app
+        .store
+        .write(move |conn| {
+            let organization = organizations::first(conn, key.organization, now)?;
+            let key = ApiKey { organization, ..key.clone() };
+            api_keys::insert(conn, &key)?;
+            Ok(key)
+        })
+        .await?;
+    app.catch_up().await?;
+    Ok((key, secret))
+}
+
+fn check(new: &NewKey) -> Result<(), KeyError> {
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    let name = &new.name;
+    if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !plain(name) {
+        return refuse(
+            "name",
+            "1 to 100 characters are needed, without spaces at the ends and control characters",
+        );
+    }
+    if new.description.as_deref().is_some_and(|text| text.chars().count() > 500 || !plain(text)) {
+        return refuse("description", "at most 500 characters are allowed, without control characters");
+    }
+    if new.lifetime.is_some_and(|seconds| seconds < 1) {
+        return refuse("expires", "a time in the future is needed");
+    }
+    if new.allow.len() > allowlist::MOST || new.deny.len() > allowlist::MOST {
+        return refuse("allow_ips", format!("at most {} networks are allowed", allowlist::MOST));
+    }
+    Ok(())
+}
+
+fn stored(app: &App, secret: &Secret<String>) -> KeySecret {
+    KeySecret {
+        fingerprint: fingerprint(app, PEPPER, secret.reveal()),
+        pepper: PEPPER,
+        tail: format::tail(secret),
+        created_at: app.now(),
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+/// The key of that id, from the database.
+pub async fn find(app: &App, id: &str) -> Result<ApiKey, KeyError> {
+    let unknown = || KeyError::Unknown(id.to_owned());
+    let wanted: PublicId = id.parse().map_err(|_| unknown())?;
+    app.store.read(move |conn| api_keys::find(conn, wanted)).await?.ok_or_else(unknown)
+}
+
+/// What a rotation decided; committed or not, as it says.
+enum Rotated {
+    Done,
+    Revoked,
+    Promised(String),
+}
+
+/// Makes a new secret for a key: same id, same scopes, same limits, same past. The one before works for `overlap` more seconds.
+pub async fn rotate(app: &App, id: &str, overlap: i64) -> Result<(ApiKey, Secret<String>), KeyError> {
+    if !(0..=LONGEST_OVERLAP).contains(&overlap) {
+        return refuse(
+            "overlap_seconds",
+            format!("a whole number of seconds from 0 to {LONGEST_OVERLAP} is allowed"),
+        );
+    }
+    let key = find(app, id).await?;
+    let now = app.now();
+    let secret = format::mint(&key.environment, key.id, &app.entropy);
+    let new = stored(app, &secret);
+    let rotation = app.settings.api_keys.rotation_seconds;
+    let due = (rotation > 0).then(|| now.plus(rotation));
+    let wanted = key.id;
+    let done = app
+        .store
+        .write(move |conn| {
+            // As it stands within this write: another rotation may have been first.
+            let Some(key) = api_keys::hold(conn, wanted, now)? else { return Ok(Rotated::Revoked) };
+            if key.revoked_at.is_some() {
+                return Ok(Rotated::Revoked);
+            }
+            if let Some(until) =
+                key.previous(now).and_then(|secret| secret.expires_at).filter(|_| overlap > 0)
+            {
+                return Ok(Rotated::Promised(until.to_rfc3339()));
+            }
+            let before = key.current().filter(|_| overlap > 0);
+            let before =
+                before.map(|before| KeySecret { expires_at: Some(now.plus(overlap)), ..before.clone() });
+            let secrets: Vec<KeySecret> = std::iter::once(new.clone()).chain(before).collect();
+            api_keys::set_secrets(conn, wanted, &secrets, due, now)?;
+            Ok(Rotated::Done)
+        })
+        .await?;
+    match done {
+        Rotated::Done => {}
+        Rotated::Revoked => return Err(KeyError::Revoked(key.id)),
+        Rotated::Promised(until) => return Err(KeyError::StillWorks(until)),
+    }
+    app.catch_up().await?;
+    Ok((find(app, id).await?, secret))
+}
+
+/// Revokes a key for good: no secret of it works any more.
+pub async fn revoke(app: &App, id: &str, reason: Option<String>) -> Result<ApiKey, KeyError> {
+    if reason.as_deref().is_some_and(|text| text.chars().count() > 500 || text.chars().any(char::is_control))
+    {
+        return refuse("reason", "at most 500 characters are allowed, without control characters");
+    }
+    let key = find(app, id).await?;
+    let (wanted, now) = (key.id, app.now());
+    app.store.write(move |conn| api_keys::revoke(conn, wanted, reason.as_deref(), now)).await?;
+    app.catch_up().await?;
+    find(app, id).await
+}
+
+/// Disables a key, or enables it again.
+pub async fn set_disabled(app: &App, id: &str, disabled: bool) -> Result<ApiKey, KeyError> {
+    let key = find(app, id).await?;
+    let (wanted, now) = (key.id, app.now());
+    app.store.write(move |conn| api_keys::set_disabled(conn, wanted, disabled.then_some(now), now)).await?;
+    app.catch_up().await?;
+    find(app, id).await
+}
+
+/// In which part of its life a key is, for people.
+pub fn state(key: &ApiKey, now: Timestamp) -> &'static str {
+    if key.revoked_at.is_some() {
+        "revoked"
+    } else if key.disabled_at.is_some() {
+        "disabled"
+    } else if key.expires_at.is_some_and(|at| now >= at) {
+        "expired"
+    } else if key.not_before.is_some_and(|at| now < at) {
+        "not_yet_valid"
+    } else {
+        "active"
+    }
+}
+
+/// A key as the command line and `/v1` describe it: everything but what it is.
+pub fn described(key: &ApiKey, now: Timestamp) -> Value {
+    let at = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+    let last = key.last_use.as_ref();
+    json!({
+        "key_id": key.id.to_string(),
+        "masked": key.masked(),
+        "name": key.name,
+        "description": key.description,
+        "organization_id": key.organization,
+        "environment": key.environment.as_str(),
+        "state": state(key, now),
+        "scopes": key.scopes.words(),
+        "allow_ips": key.allow,
+        "deny_ips": key.deny,
+        "limits": key.limits,
+        "created_by": key.created_by,
+        "created_at": key.created_at.to_rfc3339(),
+        "not_before": at(key.not_before),
+        "expires_at": at(key.expires_at),
+        "disabled_at": at(key.disabled_at),
+        "revoked_at": at(key.revoked_at),
+        "revoked_reason": key.revoked_reason,
+        "rotation_due_at": at(key.rotation_due_at),
+        "last_used_at": at(last.map(|last| last.at)),
+        "last_used_address": last.and_then(|last| last.address),
+        "last_used_resource": last.and_then(|last| last.resource.clone()),
+        "previous_secret": key.previous(now).map(|secret| json!({
+            "expires_at": at(secret.expires_at),
+            "last_used_at": at(secret.last_used_at),
+        })),
+    })
+}

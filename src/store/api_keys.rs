@@ -1,0 +1,277 @@
+//! API keys and their secrets. Every write leaves a change in the feed, since servers keep all keys in memory; last uses are the exception,
+//! which are written in batches and which nobody has to know at once.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::changes::{self, ChangeKind};
+use super::conn::Conn;
+use super::error::{StoreError, duplicate};
+use super::row::{fingerprint, must, time};
+use super::schema::{api_key_secrets, api_keys};
+use crate::api_key::allowlist::network;
+use crate::api_key::format::PublicId;
+use crate::api_key::key::{ApiKey, KeySecret, LastUse};
+use crate::api_key::permission::Permissions;
+use crate::base::id::OrganizationId;
+use crate::base::secret::Fingerprint;
+use crate::base::time::Timestamp;
+
+type Row = (
+    (String, Vec<u8>, String, String, Option<String>, String),
+    (String, String, String, String),
+    (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>),
+    (Option<i64>, Option<String>, Option<String>),
+);
+type SecretRow = (Vec<u8>, String, i32, String, i64, Option<i64>, Option<i64>);
+
+macro_rules! columns {
+    () => {
+        (
+            (
+                api_keys::id,
+                api_keys::organization_id,
+                api_keys::environment,
+                api_keys::name,
+                api_keys::description,
+                api_keys::created_by,
+            ),
+            (api_keys::scopes, api_keys::allow_ips, api_keys::deny_ips, api_keys::limits),
+            (
+                api_keys::created_at,
+                api_keys::not_before,
+                api_keys::expires_at,
+                api_keys::disabled_at,
+                api_keys::revoked_at,
+                api_keys::revoked_reason,
+                api_keys::rotation_due_at,
+            ),
+            (api_keys::last_used_at, api_keys::last_used_address, api_keys::last_used_resource),
+        )
+    };
+}
+
+/// The use of a key, to be written down.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// The key.
+    pub key: PublicId,
+    /// Which of its secrets.
+    pub secret: Fingerprint,
+    /// When, from where, for what.
+    pub last: LastUse,
+}
+
+/// Every key, newest first.
+pub fn all(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {
+    let rows = api_keys::table.order(api_keys::created_at.desc()).select(columns!()).load::<Row>(conn)?;
+    let secrets = api_key_secrets::table
+        .order(api_key_secrets::created_at.desc())
+        .select(api_key_secrets::all_columns)
+        .load::<SecretRow>(conn)?;
+    let mut of: HashMap<String, Vec<KeySecret>> = HashMap::new();
+    for row in secrets {
+        of.entry(row.1.clone()).or_default().push(secret(row)?);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let secrets = of.remove(&row.0.0).unwrap_or_default();
+            key(row, secrets)
+        })
+        .collect()
+}
+
+/// One key.
+pub fn find(conn: &mut Conn, id: PublicId) -> Result<Option<ApiKey>, StoreError> {
+    let row = api_keys::table.find(id.as_str()).select(columns!()).get_result::<Row>(conn).optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let secrets = api_key_secrets::table
+        .filter(api_key_secrets::key_id.eq(id.as_str()))
+        .order(api_key_secrets::created_at.desc())
+        .select(api_key_secrets::all_columns)
+        .load::<SecretRow>(conn)?;
+    key(row, secrets.into_iter().map(secret).collect::<Result<_, _>>()?).map(Some)
+}
+
+/// Takes the key's row for the rest of the transaction, so that two changes come one after the other; the key as it stands then.
+pub fn hold(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<Option<ApiKey>, StoreError> {
+    let rows = diesel::update(api_keys::table.find(id.as_str()))
+        .set(api_keys::updated_at.eq(now.as_secs()))
+        .execute(conn)?;
+    if rows == 1 { find(conn, id) } else { Ok(None) }
+}
+
+/// Adds a key with its secrets; `Duplicate("id")` in the unlikely case that its id is taken.
+pub fn insert(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
+    let networks = |nets: &[ipnet::IpNet]| serde_json::to_string(nets).ok();
+    diesel::insert_into(api_keys::table)
+        .values((
+            api_keys::id.eq(key.id.as_str()),
+            api_keys::organization_id.eq(key.organization.to_vec()),
+            api_keys::environment.eq(key.environment.as_str()),
+            api_keys::name.eq(&key.name),
+            api_keys::description.eq(key.description.as_deref()),
+            api_keys::created_by.eq(&key.created_by),
+            api_keys::scopes.eq(key.scopes.to_string()),
+            api_keys::allow_ips.eq(must(networks(&key.allow), "networks cannot be written")?),
+            api_keys::deny_ips.eq(must(networks(&key.deny), "networks cannot be written")?),
+            api_keys::limits.eq(must(serde_json::to_string(&key.limits).ok(), "limits cannot be written")?),
+            api_keys::created_at.eq(key.created_at.as_secs()),
+            api_keys::updated_at.eq(key.created_at.as_secs()),
+            api_keys::not_before.eq(key.not_before.map(Timestamp::as_secs)),
+            api_keys::expires_at.eq(key.expires_at.map(Timestamp::as_secs)),
+            api_keys::rotation_due_at.eq(key.rotation_due_at.map(Timestamp::as_secs)),
+        ))
+        .execute(conn)
+        .map_err(|e| duplicate(e, &["id"]))?;
+    insert_secrets(conn, key.id, &key.secrets)?;
+    changed(conn, key.id, key.created_at)
+}
+
+/// Replaces the secrets of a key, and says when they are to be replaced again.
+pub fn set_secrets(
+    conn: &mut Conn,
+    id: PublicId,
+    secrets: &[KeySecret],
+    rotation_due_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::delete(api_key_secrets::table.filter(api_key_secrets::key_id.eq(id.as_str()))).execute(conn)?;
+    insert_secrets(conn, id, secrets)?;
+    diesel::update(api_keys::table.find(id.as_str()))
+        .set(api_keys::rotation_due_at.eq(rotation_due_at.map(Timestamp::as_secs)))
+        .execute(conn)?;
+    changed(conn, id, now)
+}
+
+/// Revokes a key for good; whether this call did.
+pub fn revoke(
+    conn: &mut Conn,
+    id: PublicId,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let row = api_keys::table.find(id.as_str()).filter(api_keys::revoked_at.is_null());
+    let rows = diesel::update(row)
+        .set((api_keys::revoked_at.eq(now.as_secs()), api_keys::revoked_reason.eq(reason)))
+        .execute(conn)?;
+    if rows == 1 {
+        changed(conn, id, now)?;
+    }
+    Ok(rows == 1)
+}
+
+/// Disables a key, or enables it again; whether it exists.
+pub fn set_disabled(
+    conn: &mut Conn,
+    id: PublicId,
+    disabled_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let rows = diesel::update(api_keys::table.find(id.as_str()))
+        .set(api_keys::disabled_at.eq(disabled_at.map(Timestamp::as_secs)))
+        .execute(conn)?;
+    if rows == 1 {
+        changed(conn, id, now)?;
+    }
+    Ok(rows == 1)
+}
+
+/// Writes last uses down, each only forward: a server that is late overwrites nothing newer.
+pub fn note_uses(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
+    for Use { key, secret, last } in uses {
+        let at = last.at.as_secs();
+        let row = api_keys::table
+            .find(key.as_str())
+            .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)));
+        diesel::update(row)
+            .set((
+                api_keys::last_used_at.eq(at),
+                api_keys::last_used_address.eq(last.address.map(|address| address.to_string())),
+                api_keys::last_used_resource.eq(last.resource.as_deref()),
+            ))
+            .execute(conn)?;
+        let row = api_key_secrets::table
+            .find(secret.as_bytes().as_slice())
+            .filter(api_key_secrets::last_used_at.is_null().or(api_key_secrets::last_used_at.lt(at)));
+        diesel::update(row).set(api_key_secrets::last_used_at.eq(at)).execute(conn)?;
+    }
+    Ok(())
+}
+
+fn insert_secrets(conn: &mut Conn, id: PublicId, secrets: &[KeySecret]) -> Result<(), StoreError> {
+    for secret in secrets {
+        diesel::insert_into(api_key_secrets::table)
+            .values((
+                api_key_secrets::fingerprint.eq(secret.fingerprint.as_bytes().as_slice()),
+                api_key_secrets::key_id.eq(id.as_str()),
+                api_key_secrets::pepper.eq(secret.pepper),
+                api_key_secrets::tail.eq(&secret.tail),
+                api_key_secrets::created_at.eq(secret.created_at.as_secs()),
+                api_key_secrets::expires_at.eq(secret.expires_at.map(Timestamp::as_secs)),
+                api_key_secrets::last_used_at.eq(secret.last_used_at.map(Timestamp::as_secs)),
+            ))
+            .execute(conn)
+            .map_err(|e| duplicate(e, &["secret"]))?;
+    }
+    Ok(())
+}
+
+fn changed(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<(), StoreError> {
+    changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)
+}
+
+fn secret((bytes, _, pepper, tail, created, expires, used): SecretRow) -> Result<KeySecret, StoreError> {
+    Ok(KeySecret {
+        fingerprint: fingerprint(&bytes)?,
+        pepper,
+        tail,
+        created_at: Timestamp::from_secs(created),
+        expires_at: time(expires),
+        last_used_at: time(used),
+    })
+}
+
+fn key(row: Row, secrets: Vec<KeySecret>) -> Result<ApiKey, StoreError> {
+    let (
+        (id, organization, environment, name, description, created_by),
+        (scopes, allow, deny, limits),
+        (created, not_before, expires, disabled, revoked, revoked_reason, due),
+        (used_at, used_address, used_resource),
+    ) = row;
+    let networks = |text: &str| {
+        let list: Option<Vec<String>> = serde_json::from_str(text).ok();
+        let nets =
+            list.and_then(|list| list.iter().map(|text| network(text).ok()).collect::<Option<Vec<_>>>());
+        must(nets, "api_keys holds what is no network")
+    };
+    Ok(ApiKey {
+        id: must(id.parse().ok(), "api_keys.id is no id of a key")?,
+        organization: must(
+            OrganizationId::from_slice(&organization),
+            "api_keys.organization_id has not 16 bytes",
+        )?,
+        environment: must(environment.parse().ok(), "api_keys.environment is none")?,
+        name,
+        description,
+        created_by,
+        scopes: must(Permissions::parse(std::iter::once(scopes.as_str())).ok(), "api_keys.scopes are none")?,
+        allow: networks(&allow)?,
+        deny: networks(&deny)?,
+        limits: must(serde_json::from_str(&limits).ok(), "api_keys.limits are none")?,
+        secrets,
+        created_at: Timestamp::from_secs(created),
+        not_before: time(not_before),
+        expires_at: time(expires),
+        disabled_at: time(disabled),
+        revoked_at: time(revoked),
+        revoked_reason,
+        rotation_due_at: time(due),
+        last_use: time(used_at).map(|at| LastUse {
+            at,
+            address: used_address.and_then(|text| text.parse().ok()),
+            resource: used_resource,
+        }),
+    })
+}

@@ -1,0 +1,93 @@
+//! Who may call `/v1`: a bearer access token, or an API key, with the scope for it. A key may look and ask, and never mint, change or
+//! widen keys: whoever holds one would otherwise hold all.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use super::Problem;
+use crate::app::App;
+use crate::flow::check::{Allowed, Asked, Verdict, check};
+use crate::web::{extract, refuse};
+
+/// What a key may be used for at `/v1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A key or a token.
+    Anybody,
+    /// A token only.
+    TokenOnly,
+}
+
+/// The caller, when it may do what needs `scope`.
+pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) -> Result<Allowed, Problem> {
+    let credential = credential(req)?;
+    let asked = Asked {
+        credential: &credential,
+        scopes: vec![scope],
+        address: Some(extract::caller(app, req).address),
+        resource: Some("/v1"),
+        for_us: true,
+        ..Asked::default()
+    };
+    let verdict = check(app, &asked, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
+    match verdict {
+        Verdict::Allowed(allowed) if by == By::TokenOnly && allowed.key.is_some() => Err(Problem::new(
+            403,
+            "key_not_allowed",
+            "an API key cannot make or change keys; an access token is needed",
+        )),
+        Verdict::Allowed(allowed) => Ok(*allowed),
+        Verdict::Refused { refusal, .. } => Err(refuse::refusal_of(&refusal, None)),
+    }
+}
+
+/// The one credential of a request: `Authorization: Bearer`, or `X-API-Key`; both at once are refused, and so is one in the address (S-K3).
+pub(in crate::web) fn credential(req: &HttpRequest) -> Result<String, Problem> {
+    let in_query = extract::query(req).is_ok_and(|params| {
+        ["access_token", "api_key", "apikey", "key"].iter().any(|name| {
+            params.get(name).is_some_and(|value| value.starts_with("cnx_") || *name == "access_token")
+        })
+    });
+    if in_query {
+        return Err(Problem::new(
+            401,
+            "credential_in_address",
+            "a key or token may not stand in the address: it ends up in logs",
+        ));
+    }
+    let mut keys = req.headers().get_all("x-api-key");
+    let key = keys.next();
+    let authorization = extract::authorization(req).map_err(|error| refuse::problem_of(&error))?;
+    match (key, keys.next(), authorization) {
+        (Some(_), Some(_), _) => Err(Problem::invalid("X-API-Key is repeated")),
+        (Some(_), None, Some(_)) => {
+            Err(Problem::invalid("Authorization and X-API-Key came together; send one"))
+        }
+        (Some(value), None, None) => value
+            .to_str()
+            .map(str::to_owned)
+            .map_err(|_| Problem::invalid("X-API-Key has a character that is not ASCII")),
+        (None, _, Some(value)) => match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+                Ok(token.trim().to_owned())
+            }
+            _ => Err(missing()),
+        },
+        (None, _, None) => Err(missing()),
+    }
+}
+
+/// No credential: a challenge without an error (RFC 6750 §3.1).
+fn missing() -> Problem {
+    Problem {
+        challenge: Some(r#"Bearer realm="cnx""#.to_owned()),
+        ..Problem::new(401, "unauthorized", "an API key or an access token is needed")
+    }
+}
+
+/// Whether a request asks for the address's own headers to be believed, by name.
+pub(in crate::web) fn single<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    let mut all = req.headers().get_all(header::HeaderName::from_bytes(name.as_bytes()).ok()?);
+    let first = all.next()?;
+    if all.next().is_some() { None } else { first.to_str().ok() }
+}

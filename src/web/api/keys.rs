@@ -1,0 +1,292 @@
+//! `/v1/keys`: mint, list, show, rotate, revoke, verify.
+
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::guard::{By, caller};
+use super::{Problem, version};
+use crate::api_key::allowlist;
+use crate::api_key::key::ApiKey;
+use crate::api_key::permission::Permissions;
+use crate::api_key::plan::{Class, Overrides};
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::flow::check::{Asked, Limit, Verdict, check};
+use crate::flow::keys::{self, KeyError, NewKey};
+use crate::store::api_keys;
+use crate::web::{Node, extract, refuse, reply};
+
+/// Keys in one page of the list at most.
+const PAGE: usize = 200;
+
+/// What is asked for a key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mint {
+    name: String,
+    environment: String,
+    scopes: Vec<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    expires_at: Option<String>,
+    #[serde(default)]
+    not_before: Option<String>,
+    #[serde(default)]
+    allow_ips: Vec<String>,
+    #[serde(default)]
+    deny_ips: Vec<String>,
+    #[serde(default)]
+    limits: Overrides,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotate {
+    #[serde(default)]
+    overlap_seconds: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verify {
+    key: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    ip: Option<String>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    cost: Option<u32>,
+}
+
+/// `POST /v1/keys`
+pub(in crate::web) async fn mint(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&req, do_mint(&app, &req, payload).await, true)
+}
+
+/// `GET /v1/keys`
+pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
+    answer(&req, do_list(&app, &req).await, false)
+}
+
+/// `GET /v1/keys/{id}`
+pub(in crate::web) async fn show(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
+    let done = async {
+        version(&req)?;
+        caller(&app, &req, "keys:read", By::Anybody).await?;
+        Ok(keys::described(&keys::find(&app, &id).await.map_err(refused)?, app.now()))
+    };
+    answer(&req, done.await, false)
+}
+
+/// `POST /v1/keys/{id}/rotate`
+pub(in crate::web) async fn rotate(
+    app: Node,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    let done = async {
+        version(&req)?;
+        caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let asked: Rotate = body_or_default(&app, &req, payload).await?;
+        let overlap = asked.overlap_seconds.unwrap_or(86_400);
+        let (key, secret) = keys::rotate(&app, &id, overlap).await.map_err(refused)?;
+        Ok(shown_once(&app, &key, &secret))
+    };
+    answer(&req, done.await, false)
+}
+
+/// `DELETE /v1/keys/{id}`
+pub(in crate::web) async fn revoke(
+    app: Node,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    let done = async {
+        version(&req)?;
+        caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let asked: Revoke = body_or_default(&app, &req, payload).await?;
+        let key = keys::revoke(&app, &id, asked.reason).await.map_err(refused)?;
+        Ok(keys::described(&key, app.now()))
+    };
+    answer(&req, done.await, false)
+}
+
+/// `POST /v1/keys/verify`
+pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&req, do_verify(&app, &req, payload).await, false)
+}
+
+fn answer(req: &HttpRequest, done: Result<Value, Problem>, created: bool) -> HttpResponse {
+    match done {
+        Ok(document) if created => reply::created(&document),
+        Ok(document) => reply::json(&document),
+        Err(problem) => refuse::problem(req, &problem),
+    }
+}
+
+/// A body that may be left out.
+async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
+    app: &Node,
+    req: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    if !req.headers().contains_key("content-type") {
+        return Ok(T::default());
+    }
+    let body = extract::json(app, req, payload).await?;
+    serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))
+}
+
+async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    version(req)?;
+    let by = caller(app, req, "keys:write", By::TokenOnly).await?;
+    let body = extract::json(app, req, payload).await?;
+    let asked: Mint = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let field =
+        |field: &'static str, problem: &str| refused(KeyError::Field { field, problem: problem.to_owned() });
+    let scopes =
+        Permissions::parse(asked.scopes.iter().map(String::as_str)).map_err(|p| field("scopes", &p))?;
+    // Nobody gives away more than they have: the caller's own scopes, whatever they are for, bound the key's.
+    let own = by.scopes.split(' ').filter(|word| crate::api_key::permission::is_word(word));
+    let own = Permissions::parse(own).unwrap_or_default();
+    if !own.contains(&scopes) {
+        return Err(field("scopes", "more than the caller's own scopes; a key can have those or fewer"));
+    }
+    let moment = |name: &'static str, text: Option<String>| match text {
+        None => Ok(None),
+        Some(text) => Timestamp::from_rfc3339(&text)
+            .map(Some)
+            .ok_or_else(|| field(name, "a time as RFC 3339 is needed, such as 2026-12-01T00:00:00Z")),
+    };
+    let nets = |name: &'static str, list: Vec<String>| {
+        list.iter()
+            .map(|text| allowlist::network(text).map_err(|p| field(name, &p)))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let expires = moment("expires_at", asked.expires_at)?;
+    let new = NewKey {
+        name: asked.name,
+        environment: asked.environment.parse().map_err(|p: &'static str| field("environment", p))?,
+        scopes,
+        description: asked.description,
+        lifetime: expires.map(|at| at.since(app.now())),
+        not_before: moment("not_before", asked.not_before)?,
+        allow: nets("allow_ips", asked.allow_ips)?,
+        deny: nets("deny_ips", asked.deny_ips)?,
+        limits: asked.limits,
+    };
+    let (key, secret) = keys::mint(app, new, &by.subject).await.map_err(refused)?;
+    Ok(shown_once(app, &key, &secret))
+}
+
+/// A key with what it is: the one answer that holds it.
+fn shown_once(app: &Node, key: &ApiKey, secret: &Secret<String>) -> Value {
+    let mut document = keys::described(key, app.now());
+    if let Some(members) = document.as_object_mut() {
+        members.insert("key".to_owned(), secret.reveal().clone().into());
+    }
+    document
+}
+
+async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
+    version(req)?;
+    caller(app, req, "keys:read", By::Anybody).await?;
+    let query = extract::query(req).map_err(|error| refuse::problem_of(&error))?;
+    let limit = match query.get("limit") {
+        None => 50,
+        Some(text) => {
+            text.parse::<usize>().ok().filter(|limit| (1..=PAGE).contains(limit)).ok_or_else(|| Problem {
+                field: Some("limit"),
+                ..Problem::invalid("limit: a number from 1 to 200 is allowed")
+            })?
+        }
+    };
+    let after = query.get("after").map(str::to_owned);
+    let all = app.store.read(api_keys::all).await.map_err(|error| refuse::problem_of(&error.into()))?;
+    let begin = match after {
+        None => 0,
+        Some(id) => all.iter().position(|key| key.id.as_str() == id).map(|at| at + 1).ok_or_else(|| {
+            Problem { field: Some("after"), ..Problem::invalid("after: the key_id of a key is allowed") }
+        })?,
+    };
+    let page: Vec<Value> =
+        all.iter().skip(begin).take(limit).map(|key| keys::described(key, app.now())).collect();
+    let more = all.len() > begin + page.len();
+    let next = page.last().filter(|_| more).map(|key| key["key_id"].clone());
+    Ok(json!({ "keys": page, "next": next }))
+}
+
+async fn do_verify(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    version(req)?;
+    caller(app, req, "keys:verify", By::Anybody).await?;
+    let body = extract::json(app, req, payload).await?;
+    let asked: Verify = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let address = match &asked.ip {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| Problem {
+            field: Some("ip"),
+            ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
+        })?),
+    };
+    let cost = asked.cost.unwrap_or(1);
+    let question = Asked {
+        credential: &asked.key,
+        scopes: asked.scopes.iter().map(String::as_str).collect(),
+        address,
+        class: asked.method.as_deref().map(Class::of),
+        cost,
+        resource: None,
+        for_us: false,
+    };
+    let verdict = check(app, &question, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
+    let (valid, code, key, limit) = match &verdict {
+        Verdict::Allowed(allowed) => (true, "VALID", allowed.key.as_ref(), allowed.limit),
+        Verdict::Refused { refusal, key, limit } => (false, refusal.code(), key.as_ref(), *limit),
+    };
+    Ok(json!({
+        "valid": valid,
+        "code": code,
+        "key_id": key.map(|key| key.id.to_string()),
+        "name": key.map(|key| key.name.clone()),
+        "organization_id": key.map(|key| key.organization),
+        "owner": key.map(|key| key.created_by.clone()),
+        "environment": key.map(|key| key.environment.as_str().to_owned()),
+        "scopes": key.map(|key| key.scopes.words().to_vec()),
+        "expires_at": key.and_then(|key| key.expires_at).map(Timestamp::to_rfc3339),
+        "ratelimit": limit.map(told),
+    }))
+}
+
+fn told(limit: Limit) -> Value {
+    json!({
+        "class": limit.budget.class,
+        "limit": limit.budget.most(),
+        "remaining": limit.standing.remaining,
+        "reset_seconds": limit.standing.more_in,
+    })
+}
+
+fn refused(error: KeyError) -> Problem {
+    match error {
+        KeyError::Field { field, .. } => {
+            Problem { field: Some(field), ..Problem::invalid(error.to_string()) }
+        }
+        KeyError::Unknown(_) => Problem::new(404, "not_found", "there is no such key"),
+        KeyError::Revoked(_) | KeyError::StillWorks(_) => Problem::new(409, "conflict", error.to_string()),
+        KeyError::Error(error) => refuse::problem_of(&error),
+    }
+}

@@ -1,0 +1,134 @@
+//! `/v1/streams`: leases of WebSocket streams, of which a key may have so many at once. A lease that is not renewed ends by itself.
+
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::guard::{By, caller};
+use super::{Problem, version};
+use crate::api_key::format::PublicId;
+use crate::api_key::plan::{Class, WINDOW};
+use crate::api_key::window::Standing;
+use crate::flow::check::{Asked, Limit, Verdict, check};
+use crate::store::limits::{Held, Lease};
+use crate::web::{Node, extract, refuse, reply};
+
+/// How long a lease lasts without being renewed, in seconds: a stream whose holder was killed is free again after that.
+const LIFE: i64 = WINDOW;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    key: String,
+    #[serde(default)]
+    resource: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    ip: Option<String>,
+}
+
+/// `POST /v1/streams`
+pub(in crate::web) async fn open(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    match do_open(&app, &req, payload).await {
+        Ok(document) => reply::created(&document),
+        Err(problem) => refuse::problem(&req, &problem),
+    }
+}
+
+/// `PUT /v1/streams/{id}`
+pub(in crate::web) async fn renew(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
+    match do_renew(&app, &req, &id).await {
+        Ok(document) => reply::json(&document),
+        Err(problem) => refuse::problem(&req, &problem),
+    }
+}
+
+/// `DELETE /v1/streams/{id}`
+pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
+    let done = async {
+        version(&req)?;
+        caller(&app, &req, "keys:verify", By::Anybody).await?;
+        let (key, lease) = parts(&id)?;
+        if app.limits.release(key, lease).await {
+            Ok(json!({ "id": *id, "released": true }))
+        } else {
+            Err(gone())
+        }
+    };
+    match done.await {
+        Ok(document) => reply::json(&document),
+        Err(problem) => refuse::problem(&req, &problem),
+    }
+}
+
+async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    version(req)?;
+    caller(app, req, "keys:verify", By::Anybody).await?;
+    let body = extract::json(app, req, payload).await?;
+    let asked: Open = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let address = match &asked.ip {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| Problem {
+            field: Some("ip"),
+            ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
+        })?),
+    };
+    let now = app.now();
+    let question = Asked {
+        credential: &asked.key,
+        scopes: asked.scopes.iter().map(String::as_str).collect(),
+        address,
+        resource: asked.resource.as_deref(),
+        ..Asked::default()
+    };
+    let key = match check(app, &question, now).await.map_err(|error| refuse::problem_of(&error))? {
+        Verdict::Allowed(allowed) => allowed.key,
+        Verdict::Refused { refusal, .. } => return Err(refuse::refusal_of(&refusal, None)),
+    };
+    let key =
+        key.ok_or_else(|| Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") })?;
+    let budget = app.budget(&key, Class::Streams);
+    let lease = crate::base::encoding::base62(&app.entropy.bytes::<16>());
+    let held = app.limits.lease((key.id, &lease, Lease::Take), budget.most(), LIFE, now).await;
+    let limit = Limit { budget, standing: standing(held) };
+    if !held.allowed {
+        return Err(refuse::refusal_of(&crate::api_key::key::Refusal::RateLimited, Some(limit)));
+    }
+    Ok(json!({
+        "id": format!("{}-{lease}", key.id),
+        "key_id": key.id.to_string(),
+        "expires_in": LIFE,
+        "remaining": held.remaining,
+    }))
+}
+
+/// A key that was revoked meanwhile renews no stream: its holder closes it (S-K8).
+async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Problem> {
+    version(req)?;
+    caller(app, req, "keys:verify", By::Anybody).await?;
+    let (key_id, lease) = parts(id)?;
+    let now = app.now();
+    let key = app.api_key(key_id).ok_or_else(gone)?;
+    if key.revoked_at.is_some() || key.disabled_at.is_some() || key.expires_at.is_some_and(|at| now >= at) {
+        app.limits.release(key_id, lease).await;
+        return Err(gone());
+    }
+    let budget = app.budget(&key, Class::Streams);
+    let held = app.limits.lease((key_id, lease, Lease::Renew), budget.most(), LIFE, now).await;
+    if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE })) } else { Err(gone()) }
+}
+
+fn standing(held: Held) -> Standing {
+    Standing { allowed: held.allowed, remaining: held.remaining, more_in: LIFE }
+}
+
+fn parts(id: &str) -> Result<(PublicId, &str), Problem> {
+    let (key, lease) = id.split_once('-').ok_or_else(gone)?;
+    Ok((key.parse().map_err(|_| gone())?, lease))
+}
+
+fn gone() -> Problem {
+    Problem::new(404, "not_found", "there is no such stream, or it ended; close it and open another")
+}

@@ -1,0 +1,136 @@
+//! `/gateway/…`: what a proxy asks before it lets a request through, in the dialect of each.
+//!
+//! | dialect | lets through | what a refusal may be |
+//! | --- | --- | --- |
+//! | Caddy, Traefik | any 2xx | the answer as it is |
+//! | Envoy (HTTP) | 200 | the answer as it is; the path behind the prefix is the request's own |
+//! | nginx (`auth_request`) | any 2xx | 401 and 403 only: the true status stands in `X-Cnx-Status` (C43) |
+//!
+//! What a proxy tells of the request (method, address, path) is believed of trusted proxies only (C42, S-H8).
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::api::{Problem, guard};
+use super::{Node, extract, refuse};
+use crate::api_key::plan::Class;
+use crate::app::App;
+use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
+
+/// A proxy's way of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// The method and path stand in `X-Forwarded-Method` and `X-Forwarded-Uri`.
+    Forward,
+    /// They stand in `X-Original-Method` and `X-Original-URI`.
+    Nginx,
+    /// They are the request's own.
+    Envoy,
+}
+
+/// `/gateway/traefik`, `/gateway/caddy`
+pub(super) async fn forward(app: Node, req: HttpRequest) -> HttpResponse {
+    decide(&app, &req, Dialect::Forward).await
+}
+
+/// `/gateway/nginx`
+pub(super) async fn nginx(app: Node, req: HttpRequest) -> HttpResponse {
+    decide(&app, &req, Dialect::Nginx).await
+}
+
+/// `/gateway/envoy…`
+pub(super) async fn envoy(app: Node, req: HttpRequest) -> HttpResponse {
+    decide(&app, &req, Dialect::Envoy).await
+}
+
+async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse {
+    let (mut answer, status) = match look(app, req, dialect).await {
+        Ok(allowed) => (let_through(&allowed, app.now().as_secs()), StatusCode::OK),
+        Err((problem, limit)) => {
+            let mut answer = refuse::problem(req, &problem);
+            if let Some(limit) = limit {
+                tell_limit(&mut answer, &limit, app.now().as_secs());
+            }
+            let status = answer.status();
+            (answer, status)
+        }
+    };
+    if dialect == Dialect::Nginx && !matches!(status.as_u16(), 200 | 401 | 403) {
+        let retry = answer.headers().get("retry-after").cloned();
+        let mut told = |name: &'static str, value: HeaderValue| {
+            answer.headers_mut().insert(HeaderName::from_static(name), value);
+        };
+        told("x-cnx-status", HeaderValue::from(status.as_u16()));
+        if let Some(seconds) = retry {
+            told("x-cnx-retry-after", seconds);
+        }
+        *answer.status_mut() = StatusCode::FORBIDDEN;
+    }
+    answer
+}
+
+async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed, (Problem, Option<Limit>)> {
+    let plain = |problem: Problem| (problem, None);
+    let credential = guard::credential(req).map_err(plain)?;
+    let query = extract::query(req).map_err(|error| plain(refuse::problem_of(&error)))?;
+    let scopes: Vec<&str> =
+        query.get("scope").unwrap_or_default().split(' ').filter(|s| !s.is_empty()).collect();
+    let trusted = extract::is_trusted_peer(app, req);
+    let (method, path) = match dialect {
+        Dialect::Envoy => (Some(req.method().as_str()), Some(req.path())),
+        Dialect::Forward => (guard::single(req, "x-forwarded-method"), guard::single(req, "x-forwarded-uri")),
+        Dialect::Nginx => (guard::single(req, "x-original-method"), guard::single(req, "x-original-uri")),
+    };
+    // A stranger who asks for himself is counted by what he sends.
+    let method = method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
+    let resource = path.filter(|_| trusted).map(|path| path.split('?').next().unwrap_or_default());
+    let resource = resource.map(|path| path.get(..path.len().min(200)).unwrap_or_default().to_owned());
+    let asked = Asked {
+        credential: &credential,
+        scopes,
+        address: Some(extract::caller(app, req).address),
+        class: Some(Class::of(method)),
+        cost: 1,
+        resource: resource.as_deref(),
+        for_us: false,
+    };
+    let verdict = check(app, &asked, app.now()).await;
+    match verdict.map_err(|error| plain(refuse::problem_of(&error)))? {
+        Verdict::Allowed(allowed) => Ok(*allowed),
+        Verdict::Refused { refusal, limit, .. } => Err((refuse::refusal_of(&refusal, limit), limit)),
+    }
+}
+
+/// 200, and who it is, for the API behind.
+fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header(("x-cnx-subject", allowed.subject.as_str()));
+    answer.insert_header(("x-cnx-scopes", allowed.scopes.as_str()));
+    if let Some(key) = &allowed.key {
+        answer.insert_header(("x-cnx-key-id", key.id.as_str()));
+        answer.insert_header(("x-cnx-organization", key.organization.to_string()));
+    }
+    let mut answer = answer.finish();
+    if let Some(limit) = &allowed.limit {
+        tell_limit(&mut answer, limit, now);
+    }
+    answer
+}
+
+/// The budget and where it stands, in the draft's headers and in those of older clients (contract, rate limits).
+fn tell_limit(answer: &mut HttpResponse, limit: &Limit, now: i64) {
+    let Limit { budget, standing } = limit;
+    let name = budget.class.name();
+    let mut tell = |header: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.headers_mut().insert(HeaderName::from_static(header), value);
+        }
+    };
+    tell("ratelimit-policy", budget.policy());
+    tell("ratelimit", format!("\"{name}\";r={};t={}", standing.remaining, standing.more_in));
+    tell("x-ratelimit-limit", budget.most().to_string());
+    tell("x-ratelimit-remaining", standing.remaining.to_string());
+    // Epoch seconds, as GitHub has it.
+    tell("x-ratelimit-reset", (now + standing.more_in).to_string());
+}

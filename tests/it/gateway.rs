@@ -1,0 +1,181 @@
+//! What proxies ask at `/gateway/…`: each dialect, the limits as they are told, and that no header of a stranger changes anything.
+
+use cnx::base::time::{Clock, Timestamp};
+use serde_json::json;
+
+use crate::api_keys::{call, minted, token_with};
+use crate::world::{On, Reply, START, World, on_both};
+
+/// A world whose proxies are on this machine.
+async fn behind_proxies(on: On) -> Option<World> {
+    World::with(on, Clock::manual(Timestamp::from_secs(START)), |settings| {
+        settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await
+}
+
+async fn ask(world: &World, path: &str, key: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut request = world.http.get(world.url(path)).bearer_auth(key);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Reply::of(request.send().await.unwrap()).await
+}
+
+on_both! {
+    async fn identity_goes_upstream_and_a_refusal_names_the_scope_c44(world: World) {
+        let (id, key) = minted(&world, |_| {}).await;
+        for dialect in ["caddy", "traefik", "nginx", "envoy", "envoy/v1/instances"] {
+            let reply = ask(&world, &format!("/gateway/{dialect}?scope=instances:read"), &key, &[]).await;
+            assert_eq!(reply.status, 200, "{dialect}: {}", reply.text);
+            assert_eq!(reply.header("x-cnx-key-id"), Some(id.as_str()));
+            assert_eq!(reply.header("x-cnx-subject"), Some(format!("key:{id}").as_str()));
+            assert_eq!(reply.header("x-cnx-scopes"), Some("instances:read instances:write"));
+            assert!(reply.header("x-cnx-organization").is_some());
+            let reply = ask(&world, &format!("/gateway/{dialect}?scope=volumes:read"), &key, &[]).await;
+            assert_eq!(reply.status, 403);
+            assert_eq!(reply.header("www-authenticate"), Some(r#"Bearer realm="cnx", error="insufficient_scope", scope="volumes:read""#));
+            let reply = ask(&world, &format!("/gateway/{dialect}"), "cnx_prod_nonsense", &[]).await;
+            assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some(r#"Bearer realm="cnx", error="invalid_token""#)));
+        }
+    }
+
+    async fn a_token_passes_as_a_key_does_where_it_is_for_us(world: World) {
+        let token = token_with(&world, "instances:read").await;
+        let reply = ask(&world, "/gateway/caddy?scope=instances:read", &token, &[]).await;
+        assert_eq!((reply.status, reply.header("x-cnx-scopes")), (200, Some("instances:read")));
+        assert_eq!(ask(&world, "/gateway/caddy?scope=instances:write", &token, &[]).await.status, 403);
+        let elsewhere = world.add_client(json!({"grant_types": ["client_credentials"], "response_types": [], "redirect_uris": [],
+            "scope": "instances:read", "audience": ["https://elsewhere.example"]})).await;
+        let token = crate::token_requests::granted(&world.token(&elsewhere, &[("grant_type", "client_credentials")]).await).access;
+        assert_eq!(ask(&world, "/gateway/caddy?scope=instances:read", &token, &[]).await.status, 401, "for somebody else");
+    }
+
+    async fn each_class_has_its_limit_and_it_is_told_s_k6(world: World) {
+        let (_, key) = minted(&world, |_| {}).await;
+        let (_, other) = minted(&world, |_| {}).await;
+        let send = async |method: &str, key: &str| {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            Reply::of(world.http.request(method, world.url("/gateway/envoy/v1/instances")).bearer_auth(key).send().await.unwrap()).await
+        };
+        for (method, class, limit) in [("DELETE", "delete", 30), ("POST", "write", 120), ("GET", "read", 1_200)] {
+            for n in 1..=limit {
+                let reply = send(method, &key).await;
+                assert_eq!(reply.status, 200, "{method} {n}");
+                assert_eq!(reply.header("ratelimit"), Some(format!("\"{class}\";r={};t=61", limit - n).as_str()));
+            }
+            let reply = send(method, &key).await;
+            assert_eq!((reply.status, reply.header("retry-after")), (429, Some("61")));
+            assert_eq!(reply.header("ratelimit-policy"), Some(format!("\"{class}\";q={limit};w=60").as_str()));
+            assert_eq!(reply.header("x-ratelimit-limit"), Some(limit.to_string().as_str()));
+            assert_eq!(reply.header("x-ratelimit-remaining"), Some("0"));
+            assert_eq!(reply.header("x-ratelimit-reset"), Some((world.now() + 61).to_string().as_str()));
+            let body = reply.json();
+            assert_eq!((&body["code"], &body["violated-policies"]), (&json!("rate_limited"), &json!([class])));
+            assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+            assert_eq!(send(method, &other).await.status, 200, "another key has its own");
+        }
+        assert_eq!(send("HEAD", &key).await.status, 429, "HEAD is a read");
+        assert_eq!(send("PUT", &key).await.status, 429, "PUT is a write");
+        world.advance(61);
+        assert_eq!(send("DELETE", &key).await.status, 200);
+    }
+
+    async fn fifty_streams_are_open_at_once_s_k8(world: World) {
+        let token = token_with(&world, "keys:verify keys:write").await;
+        let (id, key) = minted(&world, |_| {}).await;
+        let open = async || call(&world, "POST", "/v1/streams", &token, Some(json!({"key": key, "resource": "/v1/stream"}))).await;
+        let mut leases = Vec::new();
+        for n in 1..=50 {
+            let reply = open().await;
+            assert_eq!((reply.status, &reply.json()["remaining"]), (201, &json!(50 - n)), "{}", reply.text);
+            leases.push(reply.json()["id"].as_str().unwrap().to_owned());
+        }
+        let full = open().await;
+        assert_eq!((full.status, &full.json()["violated-policies"]), (429, &json!(["streams"])));
+        assert_eq!(call(&world, "DELETE", &format!("/v1/streams/{}", leases[0]), &token, None).await.status, 200);
+        assert_eq!(call(&world, "DELETE", &format!("/v1/streams/{}", leases[0]), &token, None).await.status, 404);
+        assert_eq!(open().await.status, 201);
+        // What is not renewed ends by itself.
+        world.advance(40);
+        assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[1]), &token, None).await.status, 200);
+        world.advance(30);
+        assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[2]), &token, None).await.status, 404);
+        assert_eq!(open().await.json()["remaining"], 48);
+        // A revoked key renews none.
+        assert_eq!(call(&world, "DELETE", &format!("/v1/keys/{id}"), &token, None).await.status, 200);
+        assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[1]), &token, None).await.status, 404);
+        assert_eq!(open().await.status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_trusted_proxy_tells_counts_and_what_a_stranger_tells_does_not_c42_s_h8_s_k5() {
+    let trusted = behind_proxies(On::Sqlite).await.unwrap();
+    let strange = World::new(On::Sqlite).await.unwrap();
+    for (world, is_trusted) in [(&trusted, true), (&strange, false)] {
+        let (_, bound) = minted(world, |new| {
+            new.allow = vec![cnx::api_key::allowlist::network("203.0.113.0/24").unwrap()];
+        })
+        .await;
+        let from = |text: &'static str| [("x-forwarded-for", text)];
+        let expected = if is_trusted { 200 } else { 403 };
+        assert_eq!(ask(world, "/gateway/caddy", &bound, &from("203.0.113.7")).await.status, expected);
+        // The rightmost that is not one of ours: what a client writes in front changes nothing.
+        assert_eq!(
+            ask(world, "/gateway/caddy", &bound, &from("203.0.113.7, 198.51.100.1")).await.status,
+            403
+        );
+        assert_eq!(
+            ask(world, "/gateway/caddy", &bound, &[("forwarded", "for=203.0.113.7")]).await.status,
+            403
+        );
+        assert_eq!(ask(world, "/gateway/caddy", &bound, &[("x-real-ip", "203.0.113.7")]).await.status, 403);
+        let (_, few) = minted(world, |new| new.limits.delete = Some(1)).await;
+        for (path, name) in
+            [("/gateway/caddy", "x-forwarded-method"), ("/gateway/nginx", "x-original-method")]
+        {
+            let first = ask(world, path, &few, &[(name, "DELETE")]).await;
+            let told = first.header("ratelimit").unwrap_or_default().to_owned();
+            assert!(told.starts_with(if is_trusted { "\"delete\"" } else { "\"read\"" }), "{told}");
+            world.advance(61);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_hears_401_and_403_only_and_the_true_status_in_a_header_c43() {
+    let world = behind_proxies(On::Sqlite).await.unwrap();
+    let (_, few) = minted(&world, |new| new.limits.delete = Some(1)).await;
+    let delete = [("x-original-method", "DELETE"), ("x-original-uri", "/v1/instances/1?x=y")];
+    assert_eq!(ask(&world, "/gateway/nginx", &few, &delete).await.status, 200);
+    let reply = ask(&world, "/gateway/nginx", &few, &delete).await;
+    assert_eq!(
+        (reply.status, reply.header("x-cnx-status"), reply.header("x-cnx-retry-after")),
+        (403, Some("429"), Some("61"))
+    );
+    let bad = Reply::of(
+        world
+            .http
+            .get(world.url("/gateway/nginx"))
+            .bearer_auth(&few)
+            .header("x-api-key", &few)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!((bad.status, bad.header("x-cnx-status")), (403, Some("400")));
+    cnx::jobs::flush_usage::flush(world.app()).await;
+    let id = few[9..19].parse().unwrap();
+    let used = world
+        .app()
+        .store
+        .read(move |conn| cnx::store::api_keys::find(conn, id))
+        .await
+        .unwrap()
+        .unwrap()
+        .last_use
+        .unwrap();
+    assert_eq!(used.resource.as_deref(), Some("/v1/instances/1"), "without the query");
+}
