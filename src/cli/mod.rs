@@ -29,6 +29,7 @@ mod logs;
 mod metrics;
 mod migrate;
 mod print;
+mod scan;
 mod serve;
 mod service_account;
 mod settings;
@@ -70,6 +71,8 @@ enum Command {
     /// Service accounts (machines): add, list, show, disable, enable, and their keys
     #[command(subcommand)]
     ServiceAccount(Box<service_account::Command>),
+    /// Find API keys in a folder, offline: before they are published, or after
+    Scan(scan::Arguments),
     /// API keys: mint, list, show, rotate, revoke, disable, enable, verify
     #[command(subcommand)]
     Key(key::Command),
@@ -100,6 +103,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => user::run(&context, command),
         Command::Client(command) => client::run(&context, command),
         Command::ServiceAccount(command) => service_account::run(&context, *command),
+        Command::Scan(arguments) => scan::run(&context, &arguments),
         Command::Key(command) => key::run(&context, command),
         Command::Trust(command) => trust::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),

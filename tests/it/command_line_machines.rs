@@ -277,3 +277,80 @@ fn to_look_where_there_is_nothing_makes_nothing() {
     place.json(&["client", "add", "App", "--redirect-uri", "https://app.example/cb"]);
     assert_eq!(place.json(&["client", "list"])["clients"].as_array().unwrap().len(), 1);
 }
+
+/// `cnx key` beside a running server, and `cnx scan` with none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_minted_used_rotated_revoked_and_found_in_a_tree() {
+    let place = Place::new();
+    let node = place.serve(&[]);
+    let check = async |key: &str| {
+        let request =
+            http().get(format!("{}/gateway/caddy?scope=instances:read", node.base)).bearer_auth(key);
+        Reply::of(request.send().await.unwrap()).await.status
+    };
+    let made = place.json(&[
+        "key",
+        "mint",
+        "--name",
+        "deploy",
+        "--env",
+        "ci",
+        "--scope",
+        "instances:*",
+        "--expires",
+        "90d",
+    ]);
+    let (id, key) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert_eq!(check(key).await, 200, "a miss is looked up, so it works at once");
+    let second = place.json(&["key", "rotate", id, "--overlap", "1h"]);
+    let second = second["key"].as_str().unwrap();
+    until("a rotated key", async || check(second).await == 200 && check(key).await == 200).await;
+    assert!(place.run(&["key", "rotate", id]).err.contains("works until"));
+    let verified = place.run_with(&["key", "verify", "--scope", "instances:read", "--json"], Some(second));
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let listed = place.json(&["key", "list"]).to_string();
+    assert!(listed.contains(id) && !listed.contains(&key[17..]));
+    assert_eq!(place.json(&["key", "list", "--due"])["keys"], json!([]));
+
+    std::fs::create_dir_all(place.dir().join("tree/deep/.git")).unwrap();
+    std::fs::write(place.dir().join("tree/deep/settings.env"), format!("A=1\nCNX_API_KEY={key}\n")).unwrap();
+    std::fs::write(place.dir().join("tree/deep/.git/objects"), key).unwrap();
+    std::fs::write(place.dir().join("tree/notes.txt"), format!("x{key} {}\n", &key[..key.len() - 1]))
+        .unwrap();
+    let scan = place.run(&["scan", "tree", "--json"]);
+    let found: Value = serde_json::from_str(&scan.out).unwrap();
+    assert_eq!(
+        (scan.code, &found["found"]),
+        (
+            Some(1),
+            &json!([{"path": "tree/deep/settings.env", "line": 2, "key_id": id,
+        "masked": format!("cnx_ci_{id}••••{}", &key[key.len() - 4..])}])
+        )
+    );
+    std::fs::remove_file(place.dir().join("tree/deep/settings.env")).unwrap();
+    assert_eq!(place.run(&["scan", "tree"]).code, Some(0));
+
+    place.json(&["key", "disable", id]);
+    until("a disabled key", async || check(second).await == 401).await;
+    place.json(&["key", "enable", id]);
+    until("an enabled key", async || check(second).await == 200).await;
+    assert_eq!(place.json(&["key", "revoke", id, "--reason", "leaked"])["revoked_reason"], "leaked");
+    until("a revoked key", async || check(second).await == 401).await;
+    let verified = place.run_with(&["key", "verify"], Some(second));
+    assert_eq!((verified.code, verified.out.trim()), (Some(1), "REVOKED"));
+    for (arguments, says) in [
+        (&["key", "mint", "--name", "x", "--env", "prod", "--scope", "nonsense"][..], "cnx: scope: nonsense"),
+        (&["key", "show", "nothing"], "cnx: no key has the id nothing"),
+        (&["key", "rotate", id], "is revoked, for good"),
+        (&["scan", "nowhere"], "cnx: nowhere: there is no such file"),
+    ] {
+        let ended = place.run(arguments);
+        assert!(ended.code == Some(1) && ended.err.contains(says), "{arguments:?}: {ended:?}");
+    }
+    for usage in [
+        &["key", "mint", "--name", "x", "--env", "rt", "--scope", "a:b"][..],
+        &["key", "mint", "--name", "x", "--env", "prod", "--scope", "a:b", "--allow-ip", "host"],
+    ] {
+        assert_eq!(place.run(usage).code, Some(2), "{usage:?}");
+    }
+}
