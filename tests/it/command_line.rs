@@ -322,6 +322,17 @@ fn a_command_that_is_refused_says_why_on_one_line_and_ends_with_1() {
 }
 
 #[test]
+fn the_first_key_of_an_algorithm_signs_at_once_also_where_no_server_ran_before() {
+    let place = Place::new();
+    let rotate = || place.json(&["signing-key", "rotate", "--alg", "ES256"])["keys"][0].clone();
+    let first = rotate();
+    assert!(first["state"] == "signing" && is_time(&first["sign_from"]), "{first}");
+    let (second, again) = (rotate(), rotate());
+    assert_eq!((&second["state"], &second), (&json!("published"), &again), "one waits, and is shown again");
+    assert!(second["sign_from"].as_str() > first["sign_from"].as_str(), "{first} {second}");
+}
+
+#[test]
 fn a_metadata_file_brings_id_and_secret_and_is_read_strictly() {
     let place = Place::new();
     let file = place.dir().join("client.json");
