@@ -2,6 +2,7 @@
 
 pub mod feed;
 pub mod key_reminders;
+pub mod look_at_counters;
 pub mod rotate_keys;
 pub mod sweep;
 
@@ -23,6 +24,7 @@ impl Jobs {
             tokio::spawn(rotate_keys::run(Arc::clone(app))),
             tokio::spawn(sweep::run(Arc::clone(app))),
             tokio::spawn(key_reminders::run(Arc::clone(app))),
+            tokio::spawn(look_at_counters::run(Arc::clone(app))),
         ])
     }
 }
