@@ -260,11 +260,11 @@ fn a_command_that_is_refused_says_why_on_one_line_and_ends_with_1() {
     for (arguments, input, line) in [
         (&["user", "add", "ada@example.com"][..], None, "cnx: email: it is taken"),
         (&["user", "add", "ada@example.com", "--username", "other"], None, "cnx: email: it is taken"),
-        (&["user", "add", "no address"], None, "cnx: email: an address like name@example.org is allowed"),
+        (&["user", "add", "no address"], None, "cnx: email: an address like name@example.org is needed"),
         (
             &["user", "add", "b@example.com", "--password-stdin"],
             Some("short"),
-            "cnx: password: 15 characters or more are allowed, of any kind",
+            "cnx: password: at least 15 characters are needed",
         ),
         (
             &["user", "add", "b@example.com", "--password-stdin"],
