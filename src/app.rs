@@ -130,13 +130,13 @@ impl App {
         let found = migrate::look(&options).map_err(refused)?;
         let (master, made) = master_key::load_or_make(&settings.master_key_file, found.fresh, &entropy)?;
         let vault = Vault::new(&master);
-        let check = base64url(&vault.mac(MacPurpose::KeyCheck, &[b"master key"]));
+        let check = key_check(&vault);
         let wrong_key = |problem: &str| StartError::MasterKey {
             path: settings.master_key_file.clone(),
             problem: problem.to_owned(),
         };
         if found.key_check.is_some_and(|kept| kept != check) {
-            return Err(wrong_key("this is not the master key of this database; put the right file back"));
+            return Err(wrong_key(WRONG_KEY));
         }
         make_data_dir(&settings)?;
         let lock = match (role, settings.database_url.sqlite_path()) {
@@ -219,6 +219,26 @@ impl App {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
+}
+
+const WRONG_KEY: &str = "this is not the master key of this database; put the right file back";
+
+/// What a database keeps of the master key that it was made with.
+fn key_check(vault: &Vault) -> String {
+    base64url(&vault.mac(MacPurpose::KeyCheck, &[b"master key"]))
+}
+
+/// Whether the master key's file, where there is one, holds a key, and the one that the database was made with. Looks only;
+/// [`App::open`] asks the same before it changes anything.
+pub fn master_key_fits(settings: &Settings) -> Result<(), StartError> {
+    let path = &settings.master_key_file;
+    let Some(master) = master_key::read(path)? else { return Ok(()) };
+    let found = migrate::look(&store_options(settings, Role::Tool))
+        .map_err(|e| StartError::Database { url: settings.database_url.masked(), problem: e.to_string() })?;
+    if found.key_check.is_some_and(|kept| kept != key_check(&Vault::new(&master))) {
+        return Err(StartError::MasterKey { path: path.clone(), problem: WRONG_KEY.to_owned() });
+    }
+    Ok(())
 }
 
 /// Connections that a command beside the server opens: it does one thing at a time.

@@ -21,7 +21,7 @@ mod stated;
 mod values;
 
 pub use error::ConfigError;
-pub use load::{Loaded, Source, load, process_environment};
+pub use load::{Loaded, Shown, Source, load, process_environment};
 pub use stated::{ApiKeys, Database, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens};
 pub use values::{DatabaseUrl, Issuer};
 

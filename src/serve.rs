@@ -31,7 +31,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address cannot be listened on.
-    #[error("{key} {address}: {problem}")]
+    #[error("{key} {address}: {problem}{hint}", hint = hint(key, problem))]
     Listen {
         /// The setting.
         key: &'static str,
@@ -46,6 +46,14 @@ pub enum ServeError {
     /// The signing keys cannot be made or read.
     #[error("signing keys: {0}")]
     Keys(String),
+}
+
+/// What to do about the one reason that everybody meets.
+fn hint(key: &str, problem: &io::Error) -> String {
+    if problem.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    format!("; another program listens there; set CNX_{}", key.to_ascii_uppercase())
 }
 
 /// A node that serves.

@@ -81,18 +81,18 @@ impl Argon2Cost {
 /// Whether `password` may be chosen (S-L1): `min_length` characters after NFKC, at most 1,024 bytes, any characters,
 /// not easy to guess. `context` is what an attacker tries first: user name, e-mail address, the product's names.
 ///
-/// The error is one sentence for the person, saying what is allowed.
+/// The error is one sentence for the person, saying what is needed.
 pub fn check_policy(password: &Secret<String>, context: &[&str], min_length: usize) -> Result<(), String> {
     let Some(text) = normalized(password) else {
         return Err(format!("at most {MAX_BYTES} bytes are allowed"));
     };
     if text.reveal().chars().count() < min_length {
-        return Err(format!("{min_length} characters or more are allowed, of any kind"));
+        return Err(format!("at least {min_length} characters are needed"));
     }
     let words = words_of(context);
     if is_guessable(text.reveal(), &words, min_length) {
-        return Err("this one is easy to guess; several words that do not belong together are allowed, \
-                    not your name, not a common password, not a pattern"
+        return Err("this one is easy to guess; several words that do not belong together are better, \
+                    and no name of yours, no common password, no pattern"
             .to_owned());
     }
     Ok(())

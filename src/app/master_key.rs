@@ -22,21 +22,36 @@ pub(super) fn load_or_make(
     fresh: bool,
     entropy: &Entropy,
 ) -> Result<(Secret<[u8; 32]>, Option<Made>), StartError> {
-    let refused = |problem: String| StartError::MasterKey { path: path.to_owned(), problem };
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map(|key| (key, None)).ok_or_else(|| {
-            refused("this is not a master key; 43 characters of base64url (32 bytes) are expected".to_owned())
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && fresh => {
+    match read(path)? {
+        Some(key) => Ok((key, None)),
+        None if fresh => {
             let key = Secret::new(entropy.bytes::<32>());
             Ok((key.clone(), Some(Made { path: path.to_owned(), key })))
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(refused(
+        None => Err(refused(
+            path,
             "the file is missing, and the database was made with it; put it back (nothing is made anew over old data)"
                 .to_owned(),
         )),
-        Err(e) => Err(refused(format!("cannot be read: {e}"))),
     }
+}
+
+/// Reads the key; none when there is no file.
+pub(super) fn read(path: &Path) -> Result<Option<Secret<[u8; 32]>>, StartError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text).map(Some).ok_or_else(|| {
+            refused(
+                path,
+                "this is not a master key; 43 characters of base64url (32 bytes) are expected".to_owned(),
+            )
+        }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(refused(path, format!("cannot be read: {e}"))),
+    }
+}
+
+fn refused(path: &Path, problem: String) -> StartError {
+    StartError::MasterKey { path: path.to_owned(), problem }
 }
 
 fn parse(text: &str) -> Option<Secret<[u8; 32]>> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::doctor::{Finding, answers_as};
+use crate::app::{StartError, master_key_fits};
 use crate::base::time::Timestamp;
 use crate::config::{Loaded, Settings};
 
@@ -42,7 +43,7 @@ fn sources(loaded: &Loaded) -> Finding {
 /// A settings file that holds a password and that others may read.
 fn exposed_settings(loaded: &Loaded) -> Option<Finding> {
     let secret = loaded.sources.iter().find(|s| {
-        let holds_one = s.value.as_ref().is_some_and(|value| value.contains("***"));
+        let holds_one = s.value.as_ref().is_some_and(|value| value.to_string().contains("***"));
         holds_one && !s.from.starts_with("CNX_")
     })?;
     let (path, _) = secret.from.rsplit_once(':')?;
@@ -105,15 +106,35 @@ fn master_key(settings: &Settings) -> Finding {
             Finding::ok(CHECK, format!("{name} is not there yet; the first start makes it"))
         }
         Err(error) => Finding::fail(CHECK, format!("{name}: {error}"), "let the server's user read it"),
-        Ok(_) => match mode(path) {
-            Some(mode) if mode & 0o077 != 0 => Finding::fail(
+        // Form and fit first: a file that nobody else may read, and that is the wrong one, is not well.
+        Ok(_) => match (master_key_fits(settings), exposed_key(path)) {
+            (Err(StartError::MasterKey { problem, .. }), _) => Finding::fail(
                 CHECK,
-                format!("{name} may be read by others (mode {mode:03o})"),
-                format!("chmod 600 {name}"),
+                format!("{name}: {problem}"),
+                "put the right master.key back, from the node or the backup that the database came from",
             ),
-            _ => Finding::ok(CHECK, format!("{name} is the server's own")),
+            (_, Some(exposed)) => exposed,
+            // Whether it fits a database that does not answer is not known; that it does not answer is told below.
+            (Ok(()) | Err(_), None) => Finding::ok(CHECK, format!("{name} is the server's own")),
         },
     }
+}
+
+/// A master key that others may read.
+fn exposed_key(path: &Path) -> Option<Finding> {
+    let (name, mode) = (path.display(), mode(path)?);
+    (mode & 0o077 != 0).then(|| {
+        Finding::fail(
+            "master key",
+            format!("{name} may be read by others (mode {mode:03o})"),
+            format!("chmod 600 {name}"),
+        )
+    })
+}
+
+/// What a server starts with all the same, and says in its log: nobody runs this command as long as everything seems well.
+pub(super) fn at_start(settings: &Settings) -> Vec<Finding> {
+    exposed_key(&settings.master_key_file).into_iter().chain(unnamed_proxy(settings)).collect()
 }
 
 fn tls(settings: &Settings) -> Vec<Finding> {
@@ -200,6 +221,9 @@ fn ask(address: SocketAddr) -> Option<String> {
 fn public_url(settings: &Settings) -> Finding {
     const CHECK: &str = "public_url";
     let url = &settings.public_url;
+    if let Some(unnamed) = unnamed_proxy(settings) {
+        return unnamed;
+    }
     if url.is_loopback() {
         let shown_port = url::Url::parse(url.as_str()).ok().and_then(|u| u.port_or_known_default());
         if shown_port != Some(settings.listen.port()) {
@@ -212,15 +236,6 @@ fn public_url(settings: &Settings) -> Finding {
         }
         return Finding::ok(CHECK, format!("{url}: this machine only"));
     }
-    if settings.tls.is_none() && settings.trusted_proxies.is_empty() {
-        return Finding::warn(
-            CHECK,
-            format!(
-                "{url} is served by a proxy that trusted_proxies does not name: every caller looks like the proxy"
-            ),
-            "set trusted_proxies to the proxy's address, so that limits count callers",
-        );
-    }
     let port = url::Url::parse(url.as_str()).ok().and_then(|u| u.port_or_known_default()).unwrap_or(443);
     match (url.host().trim_matches(['[', ']']), port).to_socket_addrs() {
         Ok(_) => Finding::ok(CHECK, format!("{url} has an address")),
@@ -230,6 +245,21 @@ fn public_url(settings: &Settings) -> Finding {
             "make a DNS record for it; browsers and resource servers need one",
         ),
     }
+}
+
+/// An https issuer that this server does not serve by itself, and nobody said who does: a listener without TLS of its own is
+/// on this machine, so there is a proxy, and its address stands in the place of every caller's.
+fn unnamed_proxy(settings: &Settings) -> Option<Finding> {
+    let url = &settings.public_url;
+    (url.is_https() && settings.tls.is_none() && settings.trusted_proxies.is_empty()).then(|| {
+        Finding::warn(
+            "public_url",
+            format!(
+                "{url} is served by a proxy that trusted_proxies does not name: every caller looks like the proxy"
+            ),
+            "set trusted_proxies to the proxy's address, so that limits count callers",
+        )
+    })
 }
 
 fn redis(url: &str) -> Finding {
@@ -300,9 +330,19 @@ mod tests {
         assert_eq!(master_key(&loaded.settings).state, State::Fail, "data without its key");
         let key = folder.path().join("master.key");
         std::fs::write(&key, "x").unwrap();
+        chmod(&key, 0o600);
+        let broken = master_key(&loaded.settings);
+        assert_eq!(broken.state, State::Fail, "private, and no key: {}", broken.message);
+        assert!(broken.message.contains("is not a master key"), "{}", broken.message);
+        std::fs::write(&key, "A".repeat(43)).unwrap();
         for (mode, state) in [(0o600, State::Ok), (0o640, State::Fail), (0o644, State::Fail)] {
             chmod(&key, mode);
             assert_eq!(master_key(&loaded.settings).state, state, "{mode:o}");
+            assert_eq!(
+                at_start(&loaded.settings).is_empty(),
+                state == State::Ok,
+                "{mode:o}: a start says it too"
+            );
         }
     }
 
@@ -335,7 +375,12 @@ mod tests {
     #[test]
     fn an_issuer_behind_an_unnamed_proxy_is_a_warning() {
         let https = ("CNX_PUBLIC_URL", "https://id.example.invalid".to_owned());
-        assert_eq!(public_url(&settings(&[https]).settings).state, State::Warn);
+        let behind = settings(std::slice::from_ref(&https));
+        assert_eq!(public_url(&behind.settings).state, State::Warn);
+        assert_eq!(at_start(&behind.settings).len(), 1, "and a start says it too");
+        let named = settings(&[https, ("CNX_TRUSTED_PROXIES", "127.0.0.1".to_owned())]);
+        assert!(at_start(&named.settings).is_empty());
         assert_eq!(public_url(&settings(&[]).settings).state, State::Ok);
+        assert!(at_start(&settings(&[]).settings).is_empty());
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<(), Refuse
         let document = json!({ "database_url": database, "pending": pending });
         context.show(&document, || match pending.as_slice() {
             [] => format!("{database} is up to date"),
-            some => format!("{database} lacks {}", some.join(", ")),
+            some => format!("{database} lacks {}; `cnx migrate` applies them", some.join(", ")),
         })?;
         return if pending.is_empty() { Ok(()) } else { Err(Refused::Told) };
     }

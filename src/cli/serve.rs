@@ -9,7 +9,7 @@ use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
-use super::{Context, Refused, dev, logs, metrics, runtime};
+use super::{Context, Refused, dev, doctor_checks, logs, metrics, runtime};
 use crate::app::{App, Role};
 use crate::base::entropy::Entropy;
 use crate::base::time::Clock;
@@ -55,6 +55,9 @@ async fn serve(context: &Context, loaded: &Loaded, logs: &logs::Logs) -> Result<
     let app = App::open(loaded.settings.clone(), Clock::System, Entropy::system(), Role::Server)
         .await
         .map_err(Refused::because)?;
+    for finding in doctor_checks::at_start(&app.settings) {
+        tracing::warn!("{}; {}", finding.message, finding.mend.unwrap_or_default());
+    }
     let furnished = if app.settings.dev { Some(dev::furnish(&app).await?) } else { None };
     let running = crate::serve(Arc::clone(&app), handle.clone()).await.map_err(Refused::because)?;
     let greeting = match furnished {

@@ -15,7 +15,7 @@ use crate::jose::keyring::KeyStatus;
 pub(super) enum Command {
     /// List every key and where it is in its life
     List,
-    /// Make the next key: published now, signing as soon as every cache can know it
+    /// Make the next key: published now, signing as soon as every cache can know it; one that waits already is shown
     Rotate(Rotate),
     /// Revoke a key: nothing that it signed is valid any more, and another takes over at once
     Revoke(Revoke),
@@ -23,7 +23,7 @@ pub(super) enum Command {
 
 #[derive(Args)]
 pub(super) struct Rotate {
-    /// Let the new key sign at once; verifiers that cache the old key set refuse its tokens until they read it again
+    /// Let the next key sign at once; verifiers that cache a key set without it refuse its tokens until they read it again
     #[arg(long)]
     now: bool,
     /// Only this algorithm; every one when absent
@@ -47,13 +47,12 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::List => context.with_database(|app| async move { show(context, &statuses(&app)?) }),
         Command::Rotate(arguments) => context.with_app(|app| async move {
             let algorithms = arguments.alg.map_or_else(|| Algorithm::ALL.to_vec(), |alg| vec![alg]);
-            let mut made = Vec::new();
+            let mut next = Vec::new();
             for alg in algorithms {
-                let kid = signing_keys::rotate(&app, alg, arguments.now).await?;
-                made.extend(kid);
+                next.push(signing_keys::rotate(&app, alg, arguments.now).await?);
             }
             let keys: Vec<KeyStatus> =
-                statuses(&app)?.into_iter().filter(|k| made.contains(&k.kid)).collect();
+                statuses(&app)?.into_iter().filter(|k| next.contains(&k.kid)).collect();
             show(context, &keys)
         }),
         Command::Revoke(arguments) => context.with_app(|app| async move {

@@ -4,6 +4,7 @@
 //! from them, so that a misspelt key cannot be silently without effect.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format as _, Toml};
@@ -30,10 +31,32 @@ pub struct Loaded {
 pub struct Source {
     /// The dotted key.
     pub key: String,
-    /// The value, secrets masked; absent when not set.
-    pub value: Option<String>,
+    /// The value, secrets masked; absent when not set. A list is one text.
+    pub value: Option<Shown>,
     /// `default`, `derived from …`, `FILE:LINE`, the environment variable, or `--dev`.
     pub from: String,
+}
+
+/// A value that is shown: its kind is kept, so that a program that reads `cnx config --json` has no number to parse.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Shown {
+    /// A whole number.
+    Number(i64),
+    /// True or false.
+    Flag(bool),
+    /// Anything else.
+    Text(String),
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// The environment variables that concern us. Text that is not UTF-8 keeps a replacement character, and fails where it is read.
@@ -87,14 +110,15 @@ pub fn load(
 /// What one setting is, and where from.
 fn source(key: &str, figment: &Figment, settings: &Settings, place: &dyn Fn(&str) -> String) -> Source {
     let stated = figment.find_value(key).ok().and_then(|value| shown(&value));
+    let derived = |value: String, from: &str| (Some(Shown::Text(value)), format!("derived from {from}"));
     let (value, from) = match (key, &stated) {
-        ("database_url", None) => (Some(settings.database_url.masked()), "derived from data_dir".to_owned()),
-        ("database_url", Some(_)) => (Some(settings.database_url.masked()), place(key)),
-        ("master_key_file", None) => {
-            (Some(settings.master_key_file.display().to_string()), "derived from data_dir".to_owned())
+        ("database_url", None) => derived(settings.database_url.masked(), "data_dir"),
+        ("database_url", Some(_)) => (Some(Shown::Text(settings.database_url.masked())), place(key)),
+        ("master_key_file", None) => derived(settings.master_key_file.display().to_string(), "data_dir"),
+        ("public_url", None) => derived(settings.public_url.to_string(), "listen"),
+        (_, Some(value)) if SECRET.contains(&key) => {
+            (Some(Shown::Text(masked_url(&value.to_string()))), place(key))
         }
-        ("public_url", None) => (Some(settings.public_url.to_string()), "derived from listen".to_owned()),
-        (_, Some(text)) if SECRET.contains(&key) => (Some(masked_url(text)), place(key)),
         _ => (stated, place(key)),
     };
     Source { key: key.to_owned(), value, from }
@@ -191,14 +215,17 @@ fn throw_away(folder: &Path) -> Vec<(String, Value)> {
 }
 
 /// A value as `cnx config` prints it; nothing when it is not set.
-fn shown(value: &Value) -> Option<String> {
+fn shown(value: &Value) -> Option<Shown> {
     match value {
         Value::Empty(..) => None,
-        Value::String(_, text) => Some(text.clone()),
-        Value::Num(..) => whole(value).map(|n| n.to_string()),
+        Value::String(_, text) => Some(Shown::Text(text.clone())),
+        Value::Num(..) => whole(value).and_then(|n| n.try_into().ok()).map(Shown::Number),
+        Value::Bool(_, flag) => Some(Shown::Flag(*flag)),
         Value::Array(_, items) if items.is_empty() => None,
-        Value::Array(_, items) => Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")),
-        other => Some(format!("{other:?}")),
+        Value::Array(_, items) => {
+            Some(Shown::Text(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")))
+        }
+        other => Some(Shown::Text(format!("{other:?}"))),
     }
 }
 

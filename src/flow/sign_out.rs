@@ -93,7 +93,7 @@ fn read(app: &App, params: &Params, now: Timestamp) -> Result<Request, OAuthErro
     if let (Some(named), Some(hint)) = (&named, &hint)
         && !hint.aud.iter().any(|aud| aud == named.id.as_str())
     {
-        return Err(invalid("client_id is not the one that id_token_hint was issued to"));
+        return Err(invalid("id_token_hint was issued to another client than client_id names"));
     }
     let client = named.or(of_hint);
     let target = match params.get("post_logout_redirect_uri") {

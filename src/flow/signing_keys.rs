@@ -6,7 +6,7 @@ use crate::base::algorithm::Algorithm;
 use crate::base::fault::Fault;
 use crate::base::seal::Purpose;
 use crate::base::time::Timestamp;
-use crate::jose::keyring::{Step, plan, successor};
+use crate::jose::keyring::{Step, StoredKey, heir, plan, successor};
 use crate::jose::signing_key::SigningKey;
 use crate::oauth::error::OAuthError;
 use crate::store::signing_keys::{self, SigningKeyRow};
@@ -35,17 +35,47 @@ pub async fn keep_current(app: &App) -> Result<(), OAuthError> {
     Ok(())
 }
 
-/// Makes the next key of an algorithm: in force at once (`at_once`), or published first for as long as verifiers cache.
-/// Returns its `kid`; `None` when another node made that generation at the same moment.
-pub async fn rotate(app: &App, alg: Algorithm, at_once: bool) -> Result<Option<String>, OAuthError> {
+/// Brings in the next key of an algorithm: in force at once (`at_once`), or published first for as long as verifiers cache.
+/// Returns its `kid`.
+///
+/// A key that waits for its turn already is the next one, and none is made beside it: a line of keys that overtake each
+/// other would fill the key set with keys that never sign. Nodes that are asked at the same moment make one key: the
+/// unique generation lets one win, and the others go on with what the winner made.
+pub async fn rotate(app: &App, alg: Algorithm, at_once: bool) -> Result<String, OAuthError> {
     app.catch_up().await?;
     let now = app.now();
+    let waiting = heir(&app.stored_keys(), alg, now).cloned();
+    let next = match waiting {
+        Some(key) => key,
+        None => make_next(app, alg, now, at_once).await?,
+    };
+    if at_once && next.sign_from > now {
+        let kid = next.kid.clone();
+        app.store.write(move |conn| signing_keys::hasten(conn, &kid, now)).await?;
+        app.catch_up().await?;
+    }
+    Ok(next.kid)
+}
+
+/// Makes the next generation of an algorithm and gives the key that bears its number now: ours, or that of a node that was
+/// first.
+async fn make_next(
+    app: &App,
+    alg: Algorithm,
+    now: Timestamp,
+    at_once: bool,
+) -> Result<StoredKey, OAuthError> {
+    // Where none signs, the first would sign before its turn anyway: then its row should say so.
+    let at_once = at_once || app.keyring(now).map_err(OAuthError::Server)?.signing(alg).is_err();
     let step = successor(&app.stored_keys(), alg, &app.key_policy(), now, at_once);
-    let Some(row) = make(app, &step, now).await? else { return Ok(None) };
-    let kid = row.kid.clone();
-    let made = app.store.write(move |conn| signing_keys::insert(conn, &row)).await?;
+    // No step but this one makes a key, and the newest generation is never forgotten: neither is missing.
+    let missing = || OAuthError::Server(Fault::new("making a signing key", "the next generation is missing"));
+    let row = make(app, &step, now).await?.ok_or_else(missing)?;
+    let generation = row.generation;
+    app.store.write(move |conn| signing_keys::insert(conn, &row)).await?;
     app.catch_up().await?;
-    Ok(made.then_some(kid))
+    let keys = app.stored_keys();
+    keys.iter().find(|key| key.alg == alg && key.generation == generation).cloned().ok_or_else(missing)
 }
 
 /// Revokes a key: nothing that it signed verifies from now on. Its successor is made first and enters in the same write, so
@@ -53,7 +83,8 @@ pub async fn rotate(app: &App, alg: Algorithm, at_once: bool) -> Result<Option<S
 pub async fn revoke(app: &App, kid: &str) -> Result<bool, OAuthError> {
     app.catch_up().await?;
     let now = app.now();
-    let mut keys = app.stored_keys().as_ref().clone();
+    let before = app.stored_keys();
+    let mut keys = before.as_ref().clone();
     for key in keys.iter_mut().filter(|k| k.kid == kid) {
         key.revoked_at = key.revoked_at.or(Some(now));
     }
@@ -61,11 +92,23 @@ pub async fn revoke(app: &App, kid: &str) -> Result<bool, OAuthError> {
     for step in plan(&keys, &Algorithm::ALL, &app.key_policy(), now) {
         rows.extend(make(app, &step, now).await?);
     }
+    // Who waited for the turn of the revoked one signs from now on: then its row should say so.
+    let promoted = before
+        .iter()
+        .find(|key| key.kid == kid)
+        .and_then(|revoked| heir(&before, revoked.alg, now))
+        .filter(|waited| {
+            waited.kid != kid && heir(&keys, waited.alg, now).is_none_or(|h| h.kid != waited.kid)
+        })
+        .map(|waited| waited.kid.clone());
     let revoked = kid.to_owned();
     let known = app
         .store
         .write(move |conn| {
             let known = signing_keys::revoke(conn, &revoked, now)?;
+            if let Some(promoted) = &promoted {
+                signing_keys::hasten(conn, promoted, now)?;
+            }
             for row in &rows {
                 signing_keys::insert(conn, row)?;
             }

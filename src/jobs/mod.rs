@@ -3,6 +3,7 @@
 pub mod feed;
 pub mod flush_usage;
 pub mod key_reminders;
+pub mod look_at_counters;
 pub mod rotate_keys;
 pub mod sweep;
 
@@ -25,6 +26,7 @@ impl Jobs {
             tokio::spawn(sweep::run(Arc::clone(app))),
             tokio::spawn(flush_usage::run(Arc::clone(app))),
             tokio::spawn(key_reminders::run(Arc::clone(app))),
+            tokio::spawn(look_at_counters::run(Arc::clone(app))),
         ])
     }
 }

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::public_key::PublicKey;
-pub use super::rotation::{KeyPolicy, KeyState, Step, StoredKey, plan, successor};
+pub use super::rotation::{KeyPolicy, KeyState, Step, StoredKey, heir, plan, successor};
 use super::rotation::{leaves_at, signs_until, state};
 use super::signing_key::SigningKey;
 use crate::base::algorithm::Algorithm;

@@ -134,6 +134,17 @@ pub fn successor(
     Step::Make { alg, generation: highest.unwrap_or(0).saturating_add(1), sign_from }
 }
 
+/// The key that is published and will take over from the one that signs: the next in line, if any waits.
+///
+/// A key that a later generation overtakes before its turn waits for nothing.
+pub fn heir(keys: &[StoredKey], alg: Algorithm, now: Timestamp) -> Option<&StoredKey> {
+    let signing = signer(keys, alg, now)?.generation;
+    keys.iter()
+        .filter(|key| is_usable(key, alg) && key.generation > signing && key.sign_from > now)
+        .filter(|key| signs_until(keys, key).is_none_or(|end| end > key.sign_from))
+        .min_by_key(|key| key.generation)
+}
+
 /// The key that signs at `now`.
 ///
 /// Where none has started or the one that did was revoked, the first that waits for its turn is promoted: it is

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::issue::issue;
-use super::keyring::{KeyPolicy, KeyState, Keyring, StoredKey};
+use super::keyring::{KeyPolicy, KeyState, Keyring, StoredKey, heir};
 use super::signing_key::SigningKey;
 use super::verify::{Among, verify};
 use crate::base::algorithm::Algorithm;
@@ -147,6 +147,31 @@ fn a_key_walks_from_published_to_remembered_and_a_revoked_one_verifies_nothing()
     assert_eq!(states(&keyring), [(1, KeyState::Revoked), (2, KeyState::Signing)]);
     assert!(claims_of(&keyring, &old, Among::EverKnown).is_none());
     assert!(!keyring.jwks().json.contains(&keys[0].kid));
+}
+
+#[test]
+fn the_heir_is_the_next_key_that_will_sign_and_no_other() {
+    let es = Algorithm::Es256;
+    let first = stored(es, 1, 0);
+    let [second, third, overtaken] = [stored(es, 2, 900), stored(es, 3, 1_200), stored(es, 2, 1_500)];
+    let revoked = StoredKey { revoked_at: Some(at(90)), ..second.clone() };
+    let wiped = StoredKey { private_der: None, ..second.clone() };
+    for (name, keys, expected) in [
+        ("nobody waits", vec![&first], None),
+        ("one waits", vec![&first, &second], Some(&second)),
+        ("the first of several", vec![&first, &second, &third], Some(&second)),
+        ("not one that is overtaken", vec![&first, &overtaken, &third], Some(&third)),
+        ("not a revoked one", vec![&first, &revoked], None),
+        ("not a wiped one", vec![&first, &wiped, &third], Some(&third)),
+        ("one that must sign before its turn is the signer, not the heir", vec![&second], None),
+        ("nobody signs", vec![], None),
+    ] {
+        let keys: Vec<StoredKey> = keys.into_iter().cloned().collect();
+        let found = heir(&keys, es, at(100)).map(|key| &key.kid);
+        assert_eq!(found, expected.map(|key| &key.kid), "{name}");
+        assert!(heir(&keys, Algorithm::EdDsa, at(100)).is_none(), "{name}: of another algorithm");
+    }
+    assert!(heir(&[first, second], es, at(900)).is_none(), "its turn has come");
 }
 
 #[test]

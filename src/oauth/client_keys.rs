@@ -64,7 +64,7 @@ pub fn check_strength(method: AuthMethod, secret: &Secret<String>) -> Result<(),
         );
     }
     if method == AuthMethod::ClientSecretJwt && secret.reveal().len() < SHORTEST_HS256 {
-        return refuse("client_secret", "32 characters or more are allowed for client_secret_jwt");
+        return refuse("client_secret", "at least 32 characters are needed for client_secret_jwt");
     }
     Ok(())
 }

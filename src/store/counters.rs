@@ -4,7 +4,7 @@
 //! by itself, never not at all, and `cnx_counters_fallback_total` says so. Keys are keyed hashes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,16 @@ impl Counters {
             memory: Memory::default(),
             born: Instant::now(),
             away_until: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
         })))
+    }
+
+    /// Asks Redis, if there is one, whether it is there, so that the log says when it goes away and when it comes back also
+    /// while nobody counts. It changes no decision.
+    pub async fn look(&self) {
+        if let Self::Redis(shared) = self {
+            shared.look().await;
+        }
     }
 
     /// Counts one more under `key` and gives how many there were in the last `window` seconds, this one included.
@@ -133,6 +142,8 @@ pub struct Shared {
     born: Instant,
     /// Milliseconds since `born` until which Redis is not asked.
     away_until: AtomicU64,
+    /// Whether the log said last that it is away: what lasts for an hour is said once.
+    is_away: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -147,10 +158,9 @@ impl Shared {
         let own = self.memory.count(key, window, now, hits);
         let window = window.max(1);
         if self.born.elapsed() >= Duration::from_millis(self.away_until.load(Ordering::Relaxed)) {
-            match tokio::time::timeout(PATIENCE, self.ask(key, window, now, hits)).await {
-                Ok(Ok(count)) => return count,
-                Ok(Err(error)) => self.away(&error.to_string()),
-                Err(_) => self.away("it did not answer in time"),
+            let asked = tokio::time::timeout(PATIENCE, self.ask(key, window, now, hits)).await;
+            if let Some(count) = self.heard(asked) {
+                return count;
             }
         }
         metrics::counter!("cnx_counters_fallback_total").increment(1);
@@ -176,8 +186,31 @@ impl Shared {
         Ok(windows.sliding(window, now))
     }
 
+    async fn look(&self) {
+        let mut link = self.link.clone();
+        let asked = redis::cmd("PING");
+        self.heard(tokio::time::timeout(PATIENCE, asked.query_async::<String>(&mut link)).await);
+    }
+
+    /// What Redis said, if anything; and whether it is there goes to the log each time it changes.
+    fn heard<T>(&self, answer: Result<redis::RedisResult<T>, tokio::time::error::Elapsed>) -> Option<T> {
+        match answer {
+            Ok(Ok(answer)) => {
+                if self.is_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("Redis is back; the servers count together again");
+                }
+                return Some(answer);
+            }
+            Ok(Err(error)) => self.away(&error.to_string()),
+            Err(_) => self.away("it did not answer in time"),
+        }
+        None
+    }
+
     fn away(&self, error: &str) {
-        tracing::warn!(error, "Redis is away; this server counts by itself");
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error, "Redis is away; this server counts by itself");
+        }
         let until = u64::try_from((self.born.elapsed() + REST).as_millis()).unwrap_or(u64::MAX);
         self.away_until.store(until, Ordering::Relaxed);
     }

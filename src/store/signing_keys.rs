@@ -79,6 +79,16 @@ pub fn revoke(conn: &mut Conn, kid: &str, now: Timestamp) -> Result<bool, StoreE
     changed(conn, kid, rows, now)
 }
 
+/// Lets a key that waits for its turn sign from `now` on; whether it did wait.
+pub fn hasten(conn: &mut Conn, kid: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let row = signing_keys::table
+        .find(kid)
+        .filter(signing_keys::revoked_at.is_null())
+        .filter(signing_keys::sign_from.gt(now.as_secs()));
+    let rows = diesel::update(row).set(signing_keys::sign_from.eq(now.as_secs())).execute(conn)?;
+    changed(conn, kid, rows, now)
+}
+
 /// Deletes the private half; whether there was one.
 pub fn wipe_private(conn: &mut Conn, kid: &str, now: Timestamp) -> Result<bool, StoreError> {
     let row = signing_keys::table.find(kid).filter(signing_keys::private_sealed.is_not_null());

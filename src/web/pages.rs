@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use self::words::first_letter;
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem};
+use self::words::{first_letter, pieces};
 
 mod words;
 
@@ -40,8 +40,10 @@ pub struct Form {
 pub struct AskingApp {
     /// `client_name`.
     pub name: String,
-    /// Whether an administrator vouches for who publishes it (S-A31).
+    /// Whether it is surely the app that an administrator registered (S-A31).
     pub publisher_verified: bool,
+    /// The host of `client_uri`: whose app it is, where the registration says so and it is surely that app.
+    pub site: Option<String>,
     /// `policy_uri`, checked to be https at registration (R64).
     pub policy_url: Option<String>,
     /// `tos_uri`, checked to be https at registration (R64).
@@ -65,6 +67,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// The login in pieces that a narrow page may put on lines of their own: `carol@`, `example`, `.com`.
+    pub fn login_pieces(&self) -> Vec<&str> {
+        pieces(&self.login)
+    }
+
     /// The letter that stands for the person.
     pub fn letter(&self) -> String {
         first_letter(&self.name)
@@ -106,10 +113,10 @@ pub struct SignIn {
     pub form: Form,
     /// Who asks; `None` for a sign-in to our own pages.
     pub app: Option<AskingApp>,
-    /// Kept from the last try, or from `login_hint`.
+    /// Kept from the last try, or from `login_hint`, or of who is signed in.
     pub username: String,
-    /// A session exists, and the app wants a fresh sign-in (`prompt=login`, `max_age`).
-    pub again: bool,
+    /// Who is signed in, where the app wants a fresh sign-in of theirs (`prompt=login`, `max_age`).
+    pub again: Option<Person>,
     /// A friendly word from us, such as "Your password is set."
     pub notice: Option<&'static str>,
     /// What went wrong at the last try.
@@ -175,6 +182,8 @@ pub struct Refused {
     pub detail: Option<String>,
     /// `X-Request-Id` of this answer.
     pub request_id: String,
+    /// The person may have wanted to sign out: the way to do it here is shown.
+    pub sign_out: bool,
 }
 
 /// The answer of `response_mode=form_post` (OAuth 2.0 Form Post Response Mode §2).

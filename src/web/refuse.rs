@@ -16,6 +16,7 @@ use super::{Class, Node, address, cors, reply};
 use crate::api_key::key::Refusal as KeyRefusal;
 use crate::flow::check::Limit;
 use crate::oauth::error::{OAuthError, Refusal};
+use crate::store::links::LinkPurpose;
 
 /// Seconds after which a caller may try again when we cannot decide now.
 const RETRY_AFTER: i64 = 1;
@@ -163,6 +164,16 @@ pub(super) fn refusal(app: &Node, req: &HttpRequest, refusal: Refusal) -> HttpRe
 
 /// An error page for a person.
 pub(super) fn page(req: &HttpRequest, error: &OAuthError) -> HttpResponse {
+    page_with(req, error, false)
+}
+
+/// The same, for a sign-out that an app asked for in vain. What the app got wrong is not the person's fault: the page
+/// leads to our own sign-out.
+pub(super) fn sign_out(req: &HttpRequest, error: &OAuthError) -> HttpResponse {
+    page_with(req, error, error.status() < 500)
+}
+
+fn page_with(req: &HttpRequest, error: &OAuthError, sign_out: bool) -> HttpResponse {
     log(error);
     let reason = match error {
         OAuthError::InvalidRequest(text) => reason_of(text),
@@ -172,15 +183,22 @@ pub(super) fn page(req: &HttpRequest, error: &OAuthError) -> HttpResponse {
         _ => RefusedReason::BadRequest,
     };
     let detail = if error.status() < 500 { Some(error.description()) } else { None };
-    render(req, builder(error).finish().status(), reason, error.code(), detail, retry_after(error))
+    let told = Told { reason, code: error.code(), detail, retry_after: retry_after(error), sign_out };
+    render(req, builder(error).finish().status(), told)
 }
 
 /// Which words fit: the text begins with the name of the parameter that is wrong.
 fn reason_of(text: &str) -> RefusedReason {
+    let (is_missing, is_repeated) = (text.ends_with(" is missing"), text.ends_with(" is repeated"));
     match text.split([' ', ':']).next().unwrap_or_default() {
+        // Which of two is meant, nobody knows.
+        _ if is_repeated => RefusedReason::BadRequest,
+        "client_id" if is_missing => RefusedReason::NoClient,
         "client_id" => RefusedReason::UnknownClient,
+        "redirect_uri" if is_missing => RefusedReason::NoRedirectUri,
         "redirect_uri" => RefusedReason::BadRedirectUri,
-        "post_logout_redirect_uri" | "id_token_hint" => RefusedReason::BadSignOut,
+        "post_logout_redirect_uri" => RefusedReason::BadSignOut,
+        "id_token_hint" => RefusedReason::BadSignOutHint,
         "this" => RefusedReason::ExpiredRequest,
         _ => RefusedReason::BadRequest,
     }
@@ -201,7 +219,7 @@ pub(super) fn form(req: &HttpRequest, error: FormError) -> HttpResponse {
         }
         FormError::Body(BodyError::Invalid(error)) => return page(req, &error),
     };
-    render(req, status, reason, code, None, None)
+    render(req, status, Told::of(reason, code))
 }
 
 /// The sign-in page after a refusal: the status says what the page says in words.
@@ -229,8 +247,12 @@ pub(super) fn fields(mut page: HttpResponse) -> HttpResponse {
 }
 
 /// A link that does not work any more.
-pub(super) fn stale_link(req: &HttpRequest) -> HttpResponse {
-    render(req, StatusCode::BAD_REQUEST, RefusedReason::LinkSpent, "link_spent", None, None)
+pub(super) fn stale_link(req: &HttpRequest, purpose: LinkPurpose) -> HttpResponse {
+    let reason = match purpose {
+        LinkPurpose::SetUp => RefusedReason::SetUpSpent,
+        LinkPurpose::SetPassword => RefusedReason::LinkSpent,
+    };
+    render(req, StatusCode::BAD_REQUEST, Told::of(reason, "link_spent"))
 }
 
 /// An address that is not ours.
@@ -241,7 +263,7 @@ pub(super) async fn not_found(req: HttpRequest) -> HttpResponse {
         .and_then(|v| v.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
     if wants_page {
-        return render(&req, StatusCode::NOT_FOUND, RefusedReason::NotFound, "not_found", None, None);
+        return render(&req, StatusCode::NOT_FOUND, Told::of(RefusedReason::NotFound, "not_found"));
     }
     HttpResponse::NotFound()
         .json(json!({ "error": "not_found", "error_description": "this address is not one of ours" }))
@@ -252,14 +274,8 @@ pub(super) async fn wrong_method(req: HttpRequest) -> HttpResponse {
     let row = req.match_pattern().as_deref().and_then(address);
     let allow = row.map(cors::allow).unwrap_or_default();
     let mut answer = if row.is_some_and(|r| r.class == Class::Page) {
-        render(
-            &req,
-            StatusCode::METHOD_NOT_ALLOWED,
-            RefusedReason::WrongMethod,
-            "method_not_allowed",
-            None,
-            None,
-        )
+        let told = Told::of(RefusedReason::WrongMethod, "method_not_allowed");
+        render(&req, StatusCode::METHOD_NOT_ALLOWED, told)
     } else {
         HttpResponse::MethodNotAllowed().json(json!({
             "error": "invalid_request",
@@ -278,19 +294,34 @@ pub(super) fn plain_fault() -> HttpResponse {
         .json(json!({ "error": "server_error", "error_description": "something went wrong on our side" }))
 }
 
-fn render(
-    req: &HttpRequest,
-    status: StatusCode,
+/// What an error page says.
+struct Told {
     reason: RefusedReason,
     code: &'static str,
     detail: Option<String>,
     retry_after: Option<i64>,
-) -> HttpResponse {
+    sign_out: bool,
+}
+
+impl Told {
+    fn of(reason: RefusedReason, code: &'static str) -> Self {
+        Self { reason, code, detail: None, retry_after: None, sign_out: false }
+    }
+}
+
+fn render(req: &HttpRequest, status: StatusCode, told: Told) -> HttpResponse {
     let Some(app) = req.app_data::<Node>() else { return plain_fault() };
-    let page = Refused { frame: reply::frame(app), reason, code, detail, request_id: request_id(req) };
+    let page = Refused {
+        frame: reply::frame(app),
+        reason: told.reason,
+        code: told.code,
+        detail: told.detail,
+        request_id: request_id(req),
+        sign_out: told.sign_out,
+    };
     let Ok(html) = page.render() else { return plain_fault() };
     let mut answer = HttpResponse::build(status);
-    if let Some(seconds) = retry_after {
+    if let Some(seconds) = told.retry_after {
         answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
     answer

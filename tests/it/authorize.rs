@@ -24,6 +24,10 @@ mod steps;
 pub const UNTRUSTED: &str = "This app cannot be trusted with an answer";
 /// The heading of the page that refuses a client.
 pub const UNKNOWN: &str = "This app is not known here";
+/// The heading of the page for a request without a redirect URI where one is needed.
+pub const NOWHERE: &str = "This app did not say where to send you";
+/// The heading of the page for a request without a client.
+pub const NOBODY: &str = "This app did not say who it is";
 /// The heading of the page that refuses anything else.
 pub const INVALID: &str = "This request is not valid";
 /// The heading of the page for a request that waited too long or was answered.

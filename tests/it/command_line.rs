@@ -260,11 +260,11 @@ fn a_command_that_is_refused_says_why_on_one_line_and_ends_with_1() {
     for (arguments, input, line) in [
         (&["user", "add", "ada@example.com"][..], None, "cnx: email: it is taken"),
         (&["user", "add", "ada@example.com", "--username", "other"], None, "cnx: email: it is taken"),
-        (&["user", "add", "no address"], None, "cnx: email: an address like name@example.org is allowed"),
+        (&["user", "add", "no address"], None, "cnx: email: an address like name@example.org is needed"),
         (
             &["user", "add", "b@example.com", "--password-stdin"],
             Some("short"),
-            "cnx: password: 15 characters or more are allowed, of any kind",
+            "cnx: password: at least 15 characters are needed",
         ),
         (
             &["user", "add", "b@example.com", "--password-stdin"],
@@ -319,6 +319,17 @@ fn a_command_that_is_refused_says_why_on_one_line_and_ends_with_1() {
     }
     assert_eq!(place.json(&["user", "list"])["users"].as_array().unwrap().len(), 1, "nothing was half done");
     assert_eq!(place.json(&["client", "list"])["clients"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_first_key_of_an_algorithm_signs_at_once_also_where_no_server_ran_before() {
+    let place = Place::new();
+    let rotate = || place.json(&["signing-key", "rotate", "--alg", "ES256"])["keys"][0].clone();
+    let first = rotate();
+    assert!(first["state"] == "signing" && is_time(&first["sign_from"]), "{first}");
+    let (second, again) = (rotate(), rotate());
+    assert_eq!((&second["state"], &second), (&json!("published"), &again), "one waits, and is shown again");
+    assert!(second["sign_from"].as_str() > first["sign_from"].as_str(), "{first} {second}");
 }
 
 #[test]

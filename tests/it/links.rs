@@ -37,6 +37,9 @@ async fn is_stale(world: &World, path: &str) {
     let page = world.get(path).await;
     assert_eq!((page.status, page.location()), (400, None), "{path}: {}", page.text);
     assert!(page.text.contains("link_spent"), "{}", page.text);
+    // Who has no administrator yet is not sent to one.
+    let advice = if path.starts_with("/set-up") { "restarting the server" } else { "Ask your administrator" };
+    assert!(page.text.contains(advice), "{path}: {}", page.text);
 }
 
 on_both! {

@@ -65,4 +65,5 @@ mod token_endpoint;
 mod token_requests;
 mod trust;
 mod user_info;
+mod warnings;
 mod wire;

@@ -264,8 +264,11 @@ fn a_postgresql_database_of_a_later_release_is_refused_f18() {
 fn an_address_that_is_taken_stops_the_start() {
     let place = used();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", place.port)).unwrap();
-    let line = place.refused(&["serve"]);
-    assert!(line.starts_with(&format!("cnx: listen 127.0.0.1:{}: ", place.port)), "{line}");
+    for command in [&["serve"][..], &["serve", "--dev"]] {
+        let line = place.refused(command);
+        assert!(line.starts_with(&format!("cnx: listen 127.0.0.1:{}: ", place.port)), "{line}");
+        assert!(line.ends_with("; another program listens there; set CNX_LISTEN"), "{line}");
+    }
 }
 
 #[test]
@@ -312,10 +315,11 @@ fn config_shows_every_setting_with_its_source_and_no_secret() {
         document["settings"].as_array().unwrap().iter().find(|s| s["key"] == key).unwrap().clone()
     };
     assert_eq!(
-        (setting("workers")["value"].as_str(), setting("workers")["from"].as_str()),
-        (Some("3"), Some("cnx.toml:1"))
+        (setting("workers")["value"].as_i64(), setting("workers")["from"].as_str()),
+        (Some(3), Some("cnx.toml:1"))
     );
     assert_eq!(setting("tokens.access_seconds")["from"], "cnx.toml:3");
+    assert!(setting("tokens.access_seconds")["value"] == 300 && setting("tls.cert")["value"].is_null());
     assert_eq!(setting("listen")["from"], "CNX_LISTEN");
     assert_eq!(setting("tokens.id_seconds")["from"], "default");
     assert_eq!(setting("database_url")["value"], "postgres://cnx:***@db:5432/cnx?sslpassword=***");

@@ -36,6 +36,15 @@ fn assert_refused(reply: &Reply, what: &str) {
     assert!(reply.header("content-type").unwrap().starts_with("text/html"), "{what}");
 }
 
+/// The page names what is wrong, and the person signs out here all the same.
+async fn leads_to_our_own_page(browser: &Browser, params: &[(&str, &str)], heading: &str) {
+    let page = browser.open(&logout(params)).await;
+    assert_refused(&page, heading);
+    assert!(page.text.contains(&format!("<h1>{heading}</h1>")), "{heading}: {}", page.text);
+    assert!(page.text.contains("href=\"/sign-out\""), "{heading}: {}", page.text);
+    assert!(is_question(&browser.open("/sign-out").await), "{heading}");
+}
+
 fn is_signed_out_page(reply: &Reply) -> bool {
     reply.status == 200 && reply.text.contains("You are signed out")
 }
@@ -181,6 +190,23 @@ on_both! {
             }
         }
         assert!(is_signed_in(&browser, &client).await);
+    }
+
+    async fn a_refused_request_says_what_is_wrong_and_is_no_dead_end(world: World) {
+        world.add_user("ada").await;
+        let other = client(&world).await;
+        let client = client(&world).await;
+        let (browser, tokens) = start(&world, &client).await;
+        let hint = ("id_token_hint", tokens.id());
+        let no_proof = "We cannot tell who asks to sign you out";
+        leads_to_our_own_page(&browser, &[("id_token_hint", "x.y.z")], no_proof).await;
+        leads_to_our_own_page(&browser, &[hint, ("client_id", &other.id)], no_proof).await;
+        let target = ("post_logout_redirect_uri", "https://evil.example/");
+        leads_to_our_own_page(&browser, &[hint, target], "We cannot send you back to the app").await;
+        leads_to_our_own_page(&browser, &[("client_id", "nobody")], "This app is not known here").await;
+        leads_to_our_own_page(&browser, &[hint, hint], "This request is not valid").await;
+        // Other pages lead nowhere.
+        assert!(!browser.open("/oauth2/authorize").await.text.contains("/sign-out"));
     }
 
     async fn without_a_target_a_page_says_so_r78(world: World) {

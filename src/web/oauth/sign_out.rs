@@ -83,7 +83,7 @@ async fn answer(
         }
         Ok(Outcome::Redirect(location)) => reply::see_other(&location),
         Ok(Outcome::SignedOut) => reply::page(req, &SignedOut { frame: reply::frame(app) }),
-        Err(Refusal::Page(error) | Refusal::Redirect(_, error)) => return refuse::page(req, &error),
+        Err(Refusal::Page(error) | Refusal::Redirect(_, error)) => return refuse::sign_out(req, &error),
     };
     if browser.session.is_some() && answer.add_cookie(&cookies::no_session(app)).is_err() {
         tracing::debug!("the session cookie could not be taken away; it is dead anyway");

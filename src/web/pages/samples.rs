@@ -27,6 +27,7 @@ impl Samples<'_> {
         AskingApp {
             name: self.text("Field Notes"),
             publisher_verified: true,
+            site: Some(self.text("notes.example.com")),
             policy_url: Some(self.text("https://notes.example.com/privacy")),
             terms_url: Some(self.text("https://notes.example.com/terms")),
         }
@@ -46,14 +47,14 @@ impl Samples<'_> {
             form: self.form("/sign-in"),
             app: Some(self.app()),
             username: String::new(),
-            again: false,
+            again: None,
             notice: None,
             problem: None,
         }
     }
 
     fn consent(&self) -> Consent {
-        let words = ["openid", "profile", "email", "offline_access", "orders:read"];
+        let words = ["openid", "profile", "email", "orders:read", "offline_access"];
         Consent {
             frame: self.frame(),
             form: self.form("/consent"),
@@ -66,6 +67,24 @@ impl Samples<'_> {
         }
     }
 
+    fn consent_on_device(&self) -> Consent {
+        let nothing = AskingApp {
+            publisher_verified: false,
+            site: None,
+            policy_url: None,
+            terms_url: None,
+            ..self.app()
+        };
+        Consent {
+            app: nothing,
+            scopes: vec![self.scope("openid")],
+            redirect_host: self.text("com.example.notes"),
+            on_this_device: true,
+            lasts: AccessLife::Session,
+            ..self.consent()
+        }
+    }
+
     fn refused(&self, reason: RefusedReason) -> Refused {
         Refused {
             frame: self.frame(),
@@ -73,6 +92,7 @@ impl Samples<'_> {
             code: "invalid_request",
             detail: Some(self.text("redirect_uri is not one of the registered ones")),
             request_id: self.text("0199f3c2-7d1e-7c44-9d0e-3b8f6a1c2d4e"),
+            sign_out: matches!(reason, RefusedReason::BadSignOut | RefusedReason::BadSignOutHint),
         }
     }
 
@@ -113,7 +133,7 @@ impl Samples<'_> {
         );
         add(
             "sign_in_again",
-            &SignIn { again: true, username: self.text("ada@example.com"), ..self.sign_in() },
+            &SignIn { again: Some(self.person()), username: self.text("ada@example.com"), ..self.sign_in() },
         );
         for (name, problem) in [
             ("sign_in_wrong", SignInProblem::Wrong),
@@ -133,18 +153,7 @@ impl Samples<'_> {
             },
         );
         add("consent", &self.consent());
-        let app = AskingApp { publisher_verified: false, policy_url: None, terms_url: None, ..self.app() };
-        let scopes = vec![self.scope("openid")];
-        let redirect_host = self.text("com.example.notes");
-        let on_device = Consent {
-            app,
-            scopes,
-            redirect_host,
-            on_this_device: true,
-            lasts: AccessLife::Session,
-            ..self.consent()
-        };
-        add("consent_unverified", &on_device);
+        add("consent_unverified", &self.consent_on_device());
         for reason in REASONS {
             let name = format!("refused_{reason:?}").split(' ').next().unwrap().to_lowercase();
             add(&name, &self.refused(reason));
@@ -203,7 +212,11 @@ impl Samples<'_> {
     }
 }
 
-const REASONS: [RefusedReason; 14] = [
+const REASONS: [RefusedReason; 18] = [
+    RefusedReason::NoClient,
+    RefusedReason::NoRedirectUri,
+    RefusedReason::SetUpSpent,
+    RefusedReason::BadSignOutHint,
     RefusedReason::UnknownClient,
     RefusedReason::BadRedirectUri,
     RefusedReason::BadRequest,

@@ -68,6 +68,20 @@ impl ScopeInWords {
         };
         Self { title: title.into(), explanation }
     }
+
+    /// The phrases of a whole scope: who the person is, from the least to the most telling; then what the app's own services
+    /// allow; and last for how long, because it holds for everything above it.
+    pub fn list<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Self> {
+        const PERSON: [&str; 5] = ["openid", "profile", "email", "phone", "address"];
+        let place = |word: &str| match PERSON.iter().position(|known| *known == word) {
+            Some(place) => place,
+            None if word == "offline_access" => PERSON.len() + 1,
+            None => PERSON.len(),
+        };
+        let mut words: Vec<&str> = words.collect();
+        words.sort_by_key(|word| (place(word), *word));
+        words.into_iter().map(Self::of).collect()
+    }
 }
 
 /// How long an app keeps what it is allowed.
@@ -97,9 +111,13 @@ impl AccessLife {
 /// Why a request ends at a page of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedReason {
-    /// `client_id` is missing, malformed, unknown or disabled.
+    /// `client_id` is missing.
+    NoClient,
+    /// `client_id` is malformed, unknown or disabled.
     UnknownClient,
-    /// `redirect_uri` is missing or not registered.
+    /// `redirect_uri` is missing.
+    NoRedirectUri,
+    /// `redirect_uri` is not registered.
     BadRedirectUri,
     /// Another request that cannot be answered by a redirect.
     BadRequest,
@@ -109,8 +127,12 @@ pub enum RefusedReason {
     ForgedForm,
     /// A one-time link that was used, is too old or never was.
     LinkSpent,
+    /// The same, of the link that makes the first administrator: nobody may be there yet who could be asked.
+    SetUpSpent,
     /// Where to go after the sign-out cannot be trusted (S-O2).
     BadSignOut,
+    /// The `id_token_hint` of a sign-out is not one of ours, or not the app's.
+    BadSignOutHint,
     /// Signed in, but this is not theirs to do.
     NotAllowed,
     /// 404.
@@ -136,9 +158,19 @@ impl RefusedReason {
         const BACK: &str = "Go back to the app and start again.";
         const TELL_APP: &str = "If you came from an app, tell the people who run it, with the details below.";
         match self {
+            Self::NoClient => (
+                "This app did not say who it is",
+                "Its request names no app: client_id is missing.",
+                TELL_APP,
+            ),
             Self::UnknownClient => (
                 "This app is not known here",
                 "The app that sent you is not registered with this server.",
+                TELL_APP,
+            ),
+            Self::NoRedirectUri => (
+                "This app did not say where to send you",
+                "Its request has no address for the answer: redirect_uri is missing.",
                 TELL_APP,
             ),
             Self::BadRedirectUri => (
@@ -162,9 +194,20 @@ impl RefusedReason {
                 "It has been used, or it is too old.",
                 "Ask your administrator for a new one.",
             ),
+            Self::SetUpSpent => (
+                "This link no longer works",
+                "It has been used, or it is too old.",
+                "While there is no administrator, restarting the server prints a new one. After that, sign in, or ask an \
+                 administrator.",
+            ),
             Self::BadSignOut => (
                 "We cannot send you back to the app",
                 "After signing out, it wanted you at an address that is not registered for it.",
+                TELL_APP,
+            ),
+            Self::BadSignOutHint => (
+                "We cannot tell who asks to sign you out",
+                "The proof that the app sent along is not one of ours, or not the app's own, so nothing was done.",
                 TELL_APP,
             ),
             Self::NotAllowed => (
@@ -221,6 +264,22 @@ pub(super) fn first_letter(name: &str) -> String {
     name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "•".to_owned(), |c| c.to_uppercase().collect())
 }
 
+/// A text cut behind each `@` and before each dot, where a reader expects an address to go on in the next line.
+pub(super) fn pieces(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.char_indices().skip(1).find_map(|(at, c)| {
+        let behind = rest.get(..at).is_some_and(|before| before.ends_with('@'));
+        (behind || c == '.').then_some(at)
+    }) {
+        let (piece, next) = rest.split_at(at);
+        pieces.push(piece);
+        rest = next;
+    }
+    pieces.push(rest);
+    pieces
+}
+
 /// Seconds as people say them, rounded up so that a wait is never too short: `45 seconds`, `2 minutes`, `90 days`.
 fn time_in_words(seconds: i64) -> String {
     let seconds = seconds.max(1);
@@ -261,6 +320,28 @@ mod tests {
         {
             assert_eq!(first_letter(name), letter);
         }
+    }
+
+    #[test]
+    fn an_address_is_cut_where_a_reader_expects_it() {
+        for (text, cut) in [
+            ("carol@example.com", &["carol@", "example", ".com"][..]),
+            ("ada.lovelace@mail.example.org", &["ada", ".lovelace@", "mail", ".example", ".org"]),
+            ("ada", &["ada"]),
+            ("", &[""]),
+            (".@.é@", &[".@", ".é@"]),
+        ] {
+            assert_eq!(pieces(text), cut);
+            assert_eq!(pieces(text).concat(), text);
+        }
+    }
+
+    #[test]
+    fn scopes_begin_with_the_person_and_end_with_the_time() {
+        let words = ["address", "email", "offline_access", "openid", "orders:read", "a", "phone", "profile"];
+        let order = ["openid", "profile", "email", "phone", "address", "a", "orders:read", "offline_access"];
+        assert_eq!(ScopeInWords::list(words.into_iter()), order.map(ScopeInWords::of));
+        assert_eq!(ScopeInWords::list(["b", "a"].into_iter()), ["a", "b"].map(ScopeInWords::of));
     }
 
     #[test]

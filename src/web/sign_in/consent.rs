@@ -36,7 +36,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
         app: asking_app(&request.client, unassured),
         redirect_host: redirect_uri::shown_host(target),
         on_this_device: unassured,
-        scopes: request.consent_scope().words().map(ScopeInWords::of).collect(),
+        scopes: ScopeInWords::list(request.consent_scope().words()),
         lasts: lasts(&app, request),
         person: person(&live.user),
     };

@@ -38,7 +38,7 @@ pub(in crate::web) async fn set_up(app: Node, req: HttpRequest, payload: Payload
     };
     match link::set_up(&app, &token, wanted, &extract::caller(&app, &req)).await {
         Ok(()) => reply::see_other("/sign-in?notice=password-set"),
-        Err(LinkError::Stale) => refuse::stale_link(&req),
+        Err(LinkError::Stale) => refuse::stale_link(&req, LinkPurpose::SetUp),
         Err(LinkError::Error(error)) => refuse::page(&req, &error),
         Err(LinkError::Field(error)) => {
             refuse::fields(set_up_page(&app, &req, browser, &token, &form, problems(&error)))
@@ -66,7 +66,7 @@ pub(in crate::web) async fn set_password(app: Node, req: HttpRequest, payload: P
     let password = Secret::new(form.get("password").unwrap_or_default().to_owned());
     match link::set_password(&app, &token, password, &extract::caller(&app, &req)).await {
         Ok(()) => reply::see_other("/sign-in?notice=password-set"),
-        Err(LinkError::Stale) => refuse::stale_link(&req),
+        Err(LinkError::Stale) => refuse::stale_link(&req, LinkPurpose::SetPassword),
         Err(LinkError::Error(error)) => refuse::page(&req, &error),
         Err(LinkError::Field(error)) => {
             refuse::fields(set_password_page(&app, &req, browser, &token, problems(&error)).await)
@@ -83,7 +83,7 @@ async fn token_that_works(
     let token = query.get("token").unwrap_or_default().to_owned();
     match link::works(app, &token, purpose).await {
         Ok(true) => Ok(token),
-        Ok(false) => Err(refuse::stale_link(req)),
+        Ok(false) => Err(refuse::stale_link(req, purpose)),
         Err(error) => Err(refuse::page(req, &error)),
     }
 }
@@ -133,7 +133,7 @@ async fn set_password_page(
 ) -> HttpResponse {
     let username = match link::whose(app, token).await {
         Ok(Some(username)) => username,
-        Ok(None) => return refuse::stale_link(req),
+        Ok(None) => return refuse::stale_link(req, LinkPurpose::SetPassword),
         Err(error) => return refuse::page(req, &error),
     };
     let (browser, fresh) = cookies::marked(app, browser);

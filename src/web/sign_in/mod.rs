@@ -13,6 +13,7 @@ use crate::account::user::User;
 use crate::flow::authorize;
 use crate::flow::caller::Browser;
 use crate::oauth::client::Client;
+use crate::oauth::redirect_uri;
 
 /// A person as pages show them.
 pub(super) fn person(user: &User) -> Person {
@@ -22,12 +23,13 @@ pub(super) fn person(user: &User) -> Person {
     }
 }
 
-/// The app that asks. An administrator registered every client, and so vouches for its publisher; not for one whose
-/// answers go to whatever runs on the person's device (S-A33).
+/// The app that asks. An administrator registered every client, so the page can say so; not of one whose answers go to
+/// whatever runs on the person's device, as that may be another app (S-A33).
 fn asking_app(client: &Client, unassured: bool) -> AskingApp {
     AskingApp {
         name: client.metadata.client_name.clone(),
         publisher_verified: !unassured,
+        site: client.metadata.client_uri.as_deref().filter(|_| !unassured).map(redirect_uri::shown_host),
         policy_url: client.metadata.policy_uri.clone(),
         terms_url: client.metadata.tos_uri.clone(),
     }
@@ -36,7 +38,7 @@ fn asking_app(client: &Client, unassured: bool) -> AskingApp {
 /// The person wants to go on as somebody else. The request comes from a form: only one that opens leads anywhere (S-A35).
 fn sign_in_as_another(app: &Node, req: &HttpRequest, sealed: &str, browser: &Browser) -> HttpResponse {
     match authorize::open(app, sealed, browser, app.now()) {
-        Ok(_) => reply::see_other(&format!("/sign-in?request={sealed}")),
+        Ok(_) => reply::see_other(&format!("/sign-in?request={sealed}&account=other")),
         Err(refusal) => refuse::refusal(app, req, refusal),
     }
 }

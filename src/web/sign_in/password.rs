@@ -3,7 +3,9 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::asking_app;
+use super::{asking_app, person};
+use crate::account::user::User;
+use crate::account::username::{self, Login};
 use crate::base::secret::Secret;
 use crate::flow::authorize;
 use crate::flow::caller::Browser;
@@ -17,7 +19,10 @@ use crate::web::{Node, cookies, csrf, extract, refuse, reply};
 /// What the page is shown with.
 struct Shown {
     sealed: String,
+    /// What was typed at the last try.
     username: Option<String>,
+    /// The person asked for another account than the one that is signed in.
+    other: bool,
     notice: Option<&'static str>,
     problem: Option<SignInProblem>,
 }
@@ -32,7 +37,8 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
         (query.get("notice") == Some("password-set")).then_some("Your password is set. Sign in with it.");
     let sealed = query.get("request").unwrap_or_default().to_owned();
     let browser = cookies::read(&app, &req);
-    render(&app, &req, browser, Shown { sealed, username: None, notice, problem: None }).await
+    let other = query.get("account") == Some("other");
+    render(&app, &req, browser, Shown { sealed, username: None, other, notice, problem: None }).await
 }
 
 /// POST: the form.
@@ -46,6 +52,7 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
     let again = |username: String, problem| Shown {
         sealed: sealed.clone(),
         username: Some(username),
+        other: false,
         notice: None,
         problem: Some(problem),
     };
@@ -102,6 +109,14 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
     };
     let live = session::find(app, &browser, now).await.ok().flatten();
     let hinted = request.as_ref().and_then(|r| r.login_hint.clone()).filter(|hint| hint.len() <= 254);
+    // Who types another name, or whom the app expects to be another, is not asked to be who is signed in.
+    let typed = shown.username.as_deref().filter(|name| !name.is_empty());
+    let named = typed.or(hinted.as_deref());
+    let again = live
+        .filter(|_| request.is_some() && !shown.other)
+        .filter(|live| named.is_none_or(|name| is_of(name, &live.user)))
+        .map(|live| person(&live.user));
+    let username = named.map(str::to_owned).or_else(|| again.as_ref().map(|person| person.login.clone()));
     let page = SignIn {
         frame: reply::frame(app),
         form: Form {
@@ -110,11 +125,20 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
             request: shown.sealed,
         },
         app: request.as_ref().map(|r| asking_app(&r.client, authorize::is_unassured(r))),
-        username: shown.username.or(hinted).unwrap_or_default(),
-        again: live.is_some() && request.is_some(),
+        username: username.unwrap_or_default(),
+        again,
         notice: shown.notice,
         problem: shown.problem,
     };
     let target = request.as_ref().map(|r| r.destination.redirect_uri());
     cookies::with_mark(app, reply::page_leading_to(req, &page, target), fresh)
+}
+
+/// Whether `text`, typed into the form, is a name of this person.
+fn is_of(text: &str, user: &User) -> bool {
+    match username::login(text) {
+        Some(Login::Username(name)) => name == user.username,
+        Some(Login::Email(address)) => user.email.as_deref() == Some(address.as_str()),
+        None => false,
+    }
 }

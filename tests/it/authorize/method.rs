@@ -1,6 +1,8 @@
 //! The authorization endpoint by POST: as good as GET, from other sites too.
 
-use super::{INVALID, UNKNOWN, UNTRUSTED, assert_code, assert_error, assert_page, post_raw, signed_in};
+use super::{
+    INVALID, NOBODY, UNKNOWN, UNTRUSTED, assert_code, assert_error, assert_page, post_raw, signed_in,
+};
 use crate::world::{Browser, Reply, World, authorize_path, on_both};
 
 /// The request as the body of a form.
@@ -71,7 +73,7 @@ on_both! {
         assert_page(&post(authorize_path(&client, &[("client_id", "nobody")])).await, 400, UNKNOWN);
         assert_page(&post(format!("{}&x=%ff", authorize_path(&client, &[]))).await, 400, INVALID);
         // What stands in the address of a POST is not part of the form.
-        assert_page(&post_raw(&world, &browser, &authorize_path(&client, &[]), "").await, 400, UNKNOWN);
+        assert_page(&post_raw(&world, &browser, &authorize_path(&client, &[]), "").await, 400, NOBODY);
     }
 
     async fn a_body_that_is_no_small_form_is_a_page_r19_s_a28(world: World) {

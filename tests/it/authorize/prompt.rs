@@ -36,6 +36,8 @@ async fn asks_again(world: &World, client: &TestClient, browser: &Browser, extra
     assert_eq!(page.status, 200, "{extra:?} {:?}", page.location());
     assert_eq!(count(&page, "#sign-in-submit"), 1, "{extra:?} {}", page.text);
     assert_eq!(texts(&page, "h1"), ["Sign in again"]);
+    assert_eq!(texts(&page, ".who"), ["Ada Lovelace ada@example.com"], "it says who");
+    assert_eq!(attribute(&page, "input[name=username]", "value").as_deref(), Some("ada@example.com"));
     let claims = id_token(world, client, &browser.sign_in(&page, "ada").await).await;
     assert_eq!(claims["auth_time"], world.now(), "{extra:?}");
 }
@@ -158,13 +160,15 @@ on_both! {
         let path = authorize_path(&client, &[("prompt", "select_account")]);
         let page = browser.open(&path).await;
         assert_eq!(texts(&page, "h1"), ["Choose an account"]);
-        assert!(page.text.contains("ada@example.com"), "{}", page.text);
+        assert!(texts(&page, ".who").concat().contains("ada@example.com"), "{}", page.text);
         let claims = id_token(&world, &client, &browser.submit(&page, &[("account", "current")]).await).await;
         assert_eq!(claims["auth_time"], then, "the session as it was");
 
         let page = browser.open(&path).await;
         let page = browser.submit(&page, &[("account", "other")]).await;
         assert_eq!(count(&page, "#sign-in-submit"), 1, "{}", page.text);
+        assert_eq!((count(&page, ".who"), texts(&page, "h1")), (0, vec!["Sign in".to_owned()]), "another is wanted");
+        assert_eq!(attribute(&page, "input[name=username]", "value").as_deref(), Some(""));
         let page = browser.sign_in(&page, "grace").await;
         assert_eq!(count(&page, "#consent-allow"), 1, "chosen already, but grace has not consented: {}", page.text);
         let claims = id_token(&world, &client, &browser.consent(&page, "allow").await).await;
@@ -172,6 +176,21 @@ on_both! {
         // Who has just typed their name has chosen.
         let callback = world.browser().authorize(&path, "grace").await;
         assert_code(&world, &callback);
+    }
+
+    async fn a_hint_or_a_typed_name_counts_for_more_than_who_is_signed_in(world: World) {
+        let (client, browser, _) = after(&world, 5).await;
+        for (hint, heading) in [("ada", "Sign in again"), ("Ada@Example.com", "Sign in again"), ("grace", "Sign in")] {
+            let page = browser.open(&authorize_path(&client, &[("prompt", "login"), ("login_hint", hint)])).await;
+            assert_eq!(texts(&page, "h1"), [heading], "{hint}");
+            assert_eq!(attribute(&page, "input[name=username]", "value").as_deref(), Some(hint));
+        }
+        let page = browser.open(&authorize_path(&client, &[("prompt", "login")])).await;
+        let again = browser.submit(&page, &[("username", "grace"), ("password", "wrong")]).await;
+        assert_eq!((count(&again, ".who"), texts(&again, "h1")), (0, vec!["Sign in".to_owned()]));
+        let again = browser.submit(&page, &[("username", "ada"), ("password", "wrong")]).await;
+        assert_eq!((count(&again, ".who"), texts(&again, "h1")), (1, vec!["Sign in again".to_owned()]));
+        assert_eq!(attribute(&again, "input[name=username]", "value").as_deref(), Some("ada"));
     }
 
     async fn a_login_hint_is_filled_in_and_nothing_more_r41(world: World) {

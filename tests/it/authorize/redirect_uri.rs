@@ -3,7 +3,10 @@
 use cnx::oauth::client_registration;
 use serde_json::json;
 
-use super::{INVALID, UNKNOWN, UNTRUSTED, assert_error_at, assert_page, client_at, post_raw, signed_in};
+use super::{
+    INVALID, NOBODY, NOWHERE, UNKNOWN, UNTRUSTED, assert_error_at, assert_page, client_at, post_raw,
+    signed_in,
+};
 use crate::world::{CALLBACK, TestClient, VERIFIER, World, authorize_path, on_both};
 
 const REGISTERED: &str = "https://app.example/cb";
@@ -89,9 +92,9 @@ on_both! {
         let client = client_at(&world, &[REGISTERED]).await;
         let good = authorize_path(&client, &[("redirect_uri", REGISTERED)]);
         for second in ["https%3A%2F%2Fapp.example%2Fcb", "https%3A%2F%2Fevil.example%2Fcb", ""] {
-            assert_page(&world.get(&format!("{good}&redirect_uri={second}")).await, 400, UNTRUSTED);
+            assert_page(&world.get(&format!("{good}&redirect_uri={second}")).await, 400, INVALID);
             let first = good.replacen('?', &format!("?redirect_uri={second}&"), 1);
-            assert_page(&world.get(&first).await, 400, UNTRUSTED);
+            assert_page(&world.get(&first).await, 400, INVALID);
         }
     }
 
@@ -99,7 +102,7 @@ on_both! {
         let client = client_at(&world, &[REGISTERED, "https://app.example/two"]).await;
         for scope in ["openid", "read"] {
             let path = authorize_path(&client, &[("redirect_uri", ""), ("scope", scope)]);
-            assert_page(&world.get(&path).await, 400, UNTRUSTED);
+            assert_page(&world.get(&path).await, 400, NOWHERE);
         }
     }
 
@@ -107,7 +110,7 @@ on_both! {
     async fn a_missing_redirect_uri_stands_for_the_only_one_outside_openid_s_a7(world: World) {
         let client = world.web_client().await;
         world.add_user("ada").await;
-        assert_page(&world.get(&authorize_path(&client, &[("redirect_uri", "")])).await, 400, UNTRUSTED);
+        assert_page(&world.get(&authorize_path(&client, &[("redirect_uri", "")])).await, 400, NOWHERE);
         let path = authorize_path(&client, &[("redirect_uri", ""), ("scope", "read")]);
         let code = world.browser().authorize(&path, "ada").await.code();
         let form = [("grant_type", "authorization_code"), ("code", code.as_str()), ("code_verifier", VERIFIER)];
@@ -192,15 +195,15 @@ on_both! {
         let good = authorize_path(&client, &[]);
         let without = good.replace(&format!("client_id={}&", client.id), "");
         assert_ne!(without, good);
-        for path in [
-            "/oauth2/authorize".to_owned(),
-            without.clone(),
-            format!("{without}&client_id="),
-            format!("{without}&client_id={}x", client.id),
-            format!("{good}&client_id={}", client.id),
-            format!("{good}&client_id=other"),
+        for (path, heading) in [
+            ("/oauth2/authorize".to_owned(), NOBODY),
+            (without.clone(), NOBODY),
+            (format!("{without}&client_id="), NOBODY),
+            (format!("{without}&client_id={}x", client.id), UNKNOWN),
+            (format!("{good}&client_id={}", client.id), INVALID),
+            (format!("{good}&client_id=other"), INVALID),
         ] {
-            assert_page(&world.get(&path).await, 400, UNKNOWN);
+            assert_page(&world.get(&path).await, 400, heading);
         }
     }
 

@@ -6,7 +6,7 @@ use cnx::base::encoding::base64url;
 use serde_json::json;
 
 use super::{
-    INVALID, UNKNOWN, UNTRUSTED, assert_asked, assert_code, assert_error, assert_error_at, assert_page,
+    INVALID, NOWHERE, UNTRUSTED, assert_asked, assert_code, assert_error, assert_error_at, assert_page,
     signed_in,
 };
 use crate::world::{CALLBACK, CHALLENGE, VERIFIER, World, authorize_path, claims, on_both};
@@ -102,8 +102,8 @@ on_both! {
         // Of two states nobody knows which one is meant.
         let reply = world.get(&format!("{good}&state=state-2")).await;
         assert_eq!(assert_error_at(&world, &reply, "invalid_request", CALLBACK).get("state"), None);
-        assert_page(&world.get(&format!("{good}&client_id={}", client.id)).await, 400, UNKNOWN);
-        assert_page(&world.get(&format!("{good}&redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fcb")).await, 400, UNTRUSTED);
+        assert_page(&world.get(&format!("{good}&client_id={}", client.id)).await, 400, INVALID);
+        assert_page(&world.get(&format!("{good}&redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fcb")).await, 400, INVALID);
     }
 
     async fn unknown_parameters_and_empty_values_are_ignored_s_a15(world: World) {
@@ -148,9 +148,9 @@ on_both! {
             let path = authorize_path(&client, &[("request", &object), ("response_type", ""), ("scope", ""), ("code_challenge", "")]);
             assert_error(&world, &world.get(&path).await, "request_not_supported");
             // A good redirect URI inside makes up for no bad one outside, and no default steps in (R55).
-            for outer in ["https://evil.example/cb", ""] {
+            for (outer, heading) in [("https://evil.example/cb", UNTRUSTED), ("", NOWHERE)] {
                 let path = authorize_path(&client, &[("request", &object), ("redirect_uri", outer)]);
-                assert_page(&world.get(&path).await, 400, UNTRUSTED);
+                assert_page(&world.get(&path).await, 400, heading);
             }
         }
         let path = authorize_path(&client, &[("registration", "{}")]);
