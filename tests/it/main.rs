@@ -27,6 +27,7 @@ mod faults_postgres;
 mod faults_sqlite;
 mod framing;
 mod gateway;
+mod gateway_proxies;
 mod hosts;
 mod id_tokens;
 mod input;
