@@ -52,6 +52,8 @@ pub struct Allowed {
     pub subject: String,
     /// The key; absent for a token.
     pub key: Option<Arc<ApiKey>>,
+    /// Which of the key's secrets it was.
+    pub secret: Option<Fingerprint>,
     /// What it may do, in words.
     pub scopes: String,
     /// Until when.
@@ -150,6 +152,7 @@ async fn key(
         scopes: key.scopes.to_string(),
         expires_at: key.expires_at,
         key: Some(key),
+        secret: Some(secret),
         limit,
     })))
 }
@@ -175,6 +178,7 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
     Ok(Verdict::Allowed(Box::new(Allowed {
         subject: claims.sub.clone(),
         key: None,
+        secret: None,
         scopes: words,
         expires_at: Some(Timestamp::from_secs(claims.exp)),
         limit: None,

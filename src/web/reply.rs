@@ -1,5 +1,6 @@
 //! Answers: JSON that nobody keeps, redirects, pages, and the delivery of an authorization answer.
 
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -10,6 +11,7 @@ use super::pages::{FormPost, Frame};
 use super::refuse;
 use crate::app::App;
 use crate::base::fault::Fault;
+use crate::flow::check::Limit;
 use crate::oauth::destination::Delivery;
 use crate::oauth::error::OAuthError;
 use crate::oauth::redirect_uri;
@@ -89,4 +91,21 @@ pub(super) fn deliver(app: &App, req: &HttpRequest, delivery: Delivery, app_name
             page_leading_to(req, &page, Some(&action))
         }
     }
+}
+
+/// The budget and where it stands, in the draft's headers and in those of older clients (contract, rate limits).
+pub(super) fn tell_limit(answer: &mut HttpResponse, limit: &Limit, now: i64) {
+    let Limit { budget, standing } = limit;
+    let name = budget.class.name();
+    let mut tell = |header: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.headers_mut().insert(HeaderName::from_static(header), value);
+        }
+    };
+    tell("ratelimit-policy", budget.policy());
+    tell("ratelimit", format!("\"{name}\";r={};t={}", standing.remaining, standing.more_in));
+    tell("x-ratelimit-limit", budget.most().to_string());
+    tell("x-ratelimit-remaining", standing.remaining.to_string());
+    // Epoch seconds, as GitHub has it.
+    tell("x-ratelimit-reset", (now + standing.more_in).to_string());
 }

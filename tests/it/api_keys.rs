@@ -222,6 +222,7 @@ on_both! {
             assert_eq!(status(world.http.get(format!("{url}?{name}={key}"))).await, 401);
             assert_eq!(status(world.http.get(format!("{url}?{name}={key}")).bearer_auth(&key)).await, 401);
         }
+        assert_eq!(status(world.http.get(format!("{url}?key=&key={key}")).bearer_auth(&key)).await, 401);
         assert_eq!(status(world.http.get(&url)).await, 401);
     }
 

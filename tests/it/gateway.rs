@@ -93,15 +93,29 @@ on_both! {
         }
         let full = open().await;
         assert_eq!((full.status, &full.json()["violated-policies"]), (429, &json!(["streams"])));
+        assert_eq!(full.header("x-ratelimit-remaining"), Some("0"));
         assert_eq!(call(&world, "DELETE", &format!("/v1/streams/{}", leases[0]), &token, None).await.status, 200);
         assert_eq!(call(&world, "DELETE", &format!("/v1/streams/{}", leases[0]), &token, None).await.status, 404);
-        assert_eq!(open().await.status, 201);
+        let told = open().await;
+        assert_eq!((told.status, told.header("ratelimit-policy")), (201, Some(r#""streams";q=50;qu="concurrent-requests""#)));
+        assert_eq!(told.header("ratelimit"), Some(r#""streams";r=0;t=60"#));
         // What is not renewed ends by itself.
         world.advance(40);
         assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[1]), &token, None).await.status, 200);
         world.advance(30);
         assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[2]), &token, None).await.status, 404);
         assert_eq!(open().await.json()["remaining"], 48);
+        // A secret that a rotation ended renews none, and the new one begins its own.
+        let (turned, old) = minted(&world, |_| {}).await;
+        let stream = call(&world, "POST", "/v1/streams", &token, Some(json!({"key": old}))).await.json()["id"].as_str().unwrap().to_owned();
+        let renew = async || call(&world, "PUT", &format!("/v1/streams/{stream}"), &token, None).await.status;
+        let rotate = async |overlap: i64| call(&world, "POST", &format!("/v1/keys/{turned}/rotate"), &token, Some(json!({"overlap_seconds": overlap}))).await;
+        assert_eq!(rotate(600).await.status, 200);
+        assert_eq!(renew().await, 200, "the overlap holds");
+        assert_eq!(rotate(0).await.status, 200);
+        assert_eq!(renew().await, 404);
+        let refused = call(&world, "POST", "/v1/streams", &token, Some(json!({"key": old}))).await;
+        assert_eq!((refused.status, &refused.json()["field"]), (401, &json!("key")));
         // A revoked key renews none.
         assert_eq!(call(&world, "DELETE", &format!("/v1/keys/{id}"), &token, None).await.status, 200);
         assert_eq!(call(&world, "PUT", &format!("/v1/streams/{}", leases[1]), &token, None).await.status, 404);
@@ -178,4 +192,44 @@ async fn nginx_hears_401_and_403_only_and_the_true_status_in_a_header_c43() {
         .last_use
         .unwrap();
     assert_eq!(used.resource.as_deref(), Some("/v1/instances/1"), "without the query");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_in_the_address_of_the_request_itself_is_refused_s_k3() {
+    let world = behind_proxies(On::Sqlite).await.unwrap();
+    let (id, key) = minted(&world, |_| {}).await;
+    let with = format!("/v1/instances?a=b&api_key={key}");
+    for (path, header) in [
+        ("/gateway/caddy", "x-forwarded-uri"),
+        ("/gateway/traefik", "x-forwarded-uri"),
+        ("/gateway/nginx", "x-original-uri"),
+    ] {
+        assert_eq!(ask(&world, path, &key, &[(header, "/v1/instances?a=b")]).await.status, 200, "{path}");
+        assert_eq!(ask(&world, path, &key, &[(header, &with)]).await.status, 401, "{path}");
+    }
+    // Envoy puts it behind our address, or behind `path=` of our query.
+    for (path, status) in [
+        ("/gateway/envoy/v1/instances?a=b".to_owned(), 200),
+        (format!("/gateway/envoy{with}"), 401),
+        (format!("/gateway/envoy/v1/instances?api_key={key}"), 401),
+        ("/gateway/envoy?scope=instances:read&path=/v1/volumes?a=b".to_owned(), 200),
+        (format!("/gateway/envoy?scope=instances:read&path=/v1/volumes?api_key={key}"), 401),
+        (format!("/gateway/envoy?scope=instances:read&path={with}"), 401),
+        // What the caller asks for in its own query gives it nothing that the gateway did not ask for.
+        ("/gateway/envoy?scope=volumes:read&path=/v1/volumes?a=b&scope=instances:read".to_owned(), 403),
+    ] {
+        assert_eq!(ask(&world, &path, &key, &[]).await.status, status, "{path}");
+    }
+    // The last use is told by the request's own path.
+    for path in
+        ["/gateway/envoy/v1/volumes/7?a=b", "/gateway/envoy?scope=instances:read&path=/v1/volumes/8?a=b"]
+    {
+        world.advance(61);
+        assert_eq!(ask(&world, path, &key, &[]).await.status, 200, "{path}");
+        cnx::jobs::flush_usage::flush(world.app()).await;
+        let token = token_with(&world, "keys:read").await;
+        let shown = call(&world, "GET", &format!("/v1/keys/{id}"), &token, None).await.json();
+        let expected = if path.contains('8') { "/v1/volumes/8" } else { "/v1/volumes/7" };
+        assert_eq!(shown["last_used_resource"], expected);
+    }
 }

@@ -7,6 +7,7 @@ use actix_web::http::header;
 use super::Problem;
 use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Verdict, check};
+use crate::oauth::params::Params;
 use crate::web::{extract, refuse};
 
 /// What a key may be used for at `/v1`.
@@ -43,18 +44,7 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
 
 /// The one credential of a request: `Authorization: Bearer`, or `X-API-Key`; both at once are refused, and so is one in the address (S-K3).
 pub(in crate::web) fn credential(req: &HttpRequest) -> Result<String, Problem> {
-    let in_query = extract::query(req).is_ok_and(|params| {
-        ["access_token", "api_key", "apikey", "key"].iter().any(|name| {
-            params.get(name).is_some_and(|value| value.starts_with("cnx_") || *name == "access_token")
-        })
-    });
-    if in_query {
-        return Err(Problem::new(
-            401,
-            "credential_in_address",
-            "a key or token may not stand in the address: it ends up in logs",
-        ));
-    }
+    none_in_address(req.query_string())?;
     let mut keys = req.headers().get_all("x-api-key");
     let key = keys.next();
     let authorization = extract::authorization(req).map_err(|error| refuse::problem_of(&error))?;
@@ -75,6 +65,23 @@ pub(in crate::web) fn credential(req: &HttpRequest) -> Result<String, Problem> {
         },
         (None, _, None) => Err(missing()),
     }
+}
+
+/// Refuses a query that holds a key or a token (S-K3): an address ends up in logs.
+pub(in crate::web) fn none_in_address(query: &str) -> Result<(), Problem> {
+    let is_there = Params::parse(query.as_bytes()).is_ok_and(|params| {
+        ["access_token", "api_key", "apikey", "key"]
+            .iter()
+            .any(|name| params.all(name).any(|value| value.starts_with("cnx_") || *name == "access_token"))
+    });
+    if is_there {
+        return Err(Problem::new(
+            401,
+            "credential_in_address",
+            "a key or token may not stand in the address: it ends up in logs",
+        ));
+    }
+    Ok(())
 }
 
 /// No credential: a challenge without an error (RFC 6750 §3.1).

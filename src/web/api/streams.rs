@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::guard::{By, caller};
 use super::{Problem, version};
 use crate::api_key::format::PublicId;
+use crate::api_key::key::Refusal;
 use crate::api_key::plan::{Class, WINDOW};
 use crate::api_key::window::Standing;
+use crate::base::encoding::base62;
+use crate::base::secret::Fingerprint;
 use crate::flow::check::{Asked, Limit, Verdict, check};
 use crate::store::limits::{Held, Lease};
 use crate::web::{Node, extract, refuse, reply};
@@ -31,10 +34,14 @@ struct Open {
 
 /// `POST /v1/streams`
 pub(in crate::web) async fn open(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    match do_open(&app, &req, payload).await {
-        Ok(document) => reply::created(&document),
-        Err(problem) => refuse::problem(&req, &problem),
+    let (mut answer, limit) = match do_open(&app, &req, payload).await {
+        Ok((document, limit)) => (reply::created(&document), Some(limit)),
+        Err((problem, limit)) => (refuse::problem(&req, &problem), limit),
+    };
+    if let Some(limit) = limit {
+        reply::tell_limit(&mut answer, &limit, app.now().as_secs());
     }
+    answer
 }
 
 /// `PUT /v1/streams/{id}`
@@ -50,7 +57,7 @@ pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>)
     let done = async {
         version(&req)?;
         caller(&app, &req, "keys:verify", By::Anybody).await?;
-        let (key, lease) = parts(&id)?;
+        let (key, _, lease) = parts(&id)?;
         if app.limits.release(key, lease).await {
             Ok(json!({ "id": *id, "released": true }))
         } else {
@@ -63,16 +70,23 @@ pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>)
     }
 }
 
-async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
-    version(req)?;
-    caller(app, req, "keys:verify", By::Anybody).await?;
-    let body = extract::json(app, req, payload).await?;
-    let asked: Open = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+async fn do_open(
+    app: &Node,
+    req: &HttpRequest,
+    payload: Payload,
+) -> Result<(Value, Limit), (Problem, Option<Limit>)> {
+    let plain = |problem: Problem| (problem, None);
+    version(req).map_err(plain)?;
+    caller(app, req, "keys:verify", By::Anybody).await.map_err(plain)?;
+    let body = extract::json(app, req, payload).await.map_err(plain)?;
+    let asked: Open = serde_json::from_value(body).map_err(|e| plain(Problem::invalid(e.to_string())))?;
     let address = match &asked.ip {
         None => None,
-        Some(text) => Some(text.parse().map_err(|_| Problem {
-            field: Some("ip"),
-            ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
+        Some(text) => Some(text.parse().map_err(|_| {
+            plain(Problem {
+                field: Some("ip"),
+                ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
+            })
         })?),
     };
     let now = app.now();
@@ -83,35 +97,41 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         resource: asked.resource.as_deref(),
         ..Asked::default()
     };
-    let key = match check(app, &question, now).await.map_err(|error| refuse::problem_of(&error))? {
-        Verdict::Allowed(allowed) => allowed.key,
-        Verdict::Refused { refusal, .. } => return Err(refuse::refusal_of(&refusal, None)),
+    let verdict = check(app, &question, now).await.map_err(|error| plain(refuse::problem_of(&error)))?;
+    let allowed = match verdict {
+        Verdict::Allowed(allowed) => *allowed,
+        // The field tells it from a caller who may not ask.
+        Verdict::Refused { refusal, .. } => {
+            return Err(plain(Problem { field: Some("key"), ..refuse::refusal_of(&refusal, None) }));
+        }
     };
-    let key =
-        key.ok_or_else(|| Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") })?;
+    let (Some(key), Some(secret)) = (allowed.key, allowed.secret) else {
+        return Err(plain(Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") }));
+    };
     let budget = app.budget(&key, Class::Streams);
-    let lease = crate::base::encoding::base62(&app.entropy.bytes::<16>());
+    let lease = base62(&app.entropy.bytes::<16>());
     let held = app.limits.lease((key.id, &lease, Lease::Take), budget.most(), LIFE, now).await;
     let limit = Limit { budget, standing: standing(held) };
     if !held.allowed {
-        return Err(refuse::refusal_of(&crate::api_key::key::Refusal::RateLimited, Some(limit)));
+        return Err((refuse::refusal_of(&Refusal::RateLimited, Some(limit)), Some(limit)));
     }
-    Ok(json!({
-        "id": format!("{}-{lease}", key.id),
+    let document = json!({
+        "id": format!("{}-{}-{lease}", key.id, mark(&secret)),
         "key_id": key.id.to_string(),
         "expires_in": LIFE,
         "remaining": held.remaining,
-    }))
+    });
+    Ok((document, limit))
 }
 
-/// A key that was revoked meanwhile renews no stream: its holder closes it (S-K8).
+/// A key that was revoked meanwhile renews no stream, and neither does a secret that a rotation ended: its holder closes it (S-K8).
 async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Problem> {
     version(req)?;
     caller(app, req, "keys:verify", By::Anybody).await?;
-    let (key_id, lease) = parts(id)?;
+    let (key_id, marked, lease) = parts(id)?;
     let now = app.now();
     let key = app.api_key(key_id).ok_or_else(gone)?;
-    if key.revoked_at.is_some() || key.disabled_at.is_some() || key.expires_at.is_some_and(|at| now >= at) {
+    if key.judge(|secret| mark(&secret.fingerprint) == marked, now).is_err() {
         app.limits.release(key_id, lease).await;
         return Err(gone());
     }
@@ -124,9 +144,18 @@ fn standing(held: Held) -> Standing {
     Standing { allowed: held.allowed, remaining: held.remaining, more_in: LIFE }
 }
 
-fn parts(id: &str) -> Result<(PublicId, &str), Problem> {
-    let (key, lease) = id.split_once('-').ok_or_else(gone)?;
-    Ok((key.parse().map_err(|_| gone())?, lease))
+/// What a stream's id says of the secret that it was opened with: enough of the keyed hash to know it again among two.
+fn mark(secret: &Fingerprint) -> String {
+    let [a, b, c, d, ..] = *secret.as_bytes();
+    base62(&[a, b, c, d])
+}
+
+fn parts(id: &str) -> Result<(PublicId, &str, &str), Problem> {
+    let mut parts = id.splitn(3, '-');
+    match (parts.next().and_then(|key| key.parse().ok()), parts.next(), parts.next()) {
+        (Some(key), Some(mark), Some(lease)) => Ok((key, mark, lease)),
+        _ => Err(gone()),
+    }
 }
 
 fn gone() -> Problem {

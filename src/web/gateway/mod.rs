@@ -13,7 +13,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::api::{Problem, guard};
-use super::{Node, extract, refuse};
+use super::{Node, extract, refuse, reply};
 use crate::api_key::plan::Class;
 use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
@@ -25,7 +25,7 @@ enum Dialect {
     Forward,
     /// They stand in `X-Original-Method` and `X-Original-URI`.
     Nginx,
-    /// They are the request's own.
+    /// The method is the request's own; its path follows our address, or stands in `path` of our query when scopes stand there too.
     Envoy,
 }
 
@@ -50,7 +50,7 @@ async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse 
         Err((problem, limit)) => {
             let mut answer = refuse::problem(req, &problem);
             if let Some(limit) = limit {
-                tell_limit(&mut answer, &limit, app.now().as_secs());
+                reply::tell_limit(&mut answer, &limit, app.now().as_secs());
             }
             let status = answer.status();
             (answer, status)
@@ -77,15 +77,21 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     let scopes: Vec<&str> =
         query.get("scope").unwrap_or_default().split(' ').filter(|s| !s.is_empty()).collect();
     let trusted = extract::is_trusted_peer(app, req);
-    let (method, path) = match dialect {
-        Dialect::Envoy => (Some(req.method().as_str()), Some(req.path())),
+    let (method, target) = match dialect {
+        Dialect::Envoy => {
+            let behind = req.path().strip_prefix("/gateway/envoy").filter(|path| !path.is_empty());
+            (Some(req.method().as_str()), query.get("path").or(behind))
+        }
         Dialect::Forward => (guard::single(req, "x-forwarded-method"), guard::single(req, "x-forwarded-uri")),
         Dialect::Nginx => (guard::single(req, "x-original-method"), guard::single(req, "x-original-uri")),
     };
+    let target = target.filter(|_| trusted).map(|target| target.split_once('?').unwrap_or((target, "")));
+    if let Some((_, query)) = target {
+        guard::none_in_address(query).map_err(plain)?;
+    }
     // A stranger who asks for himself is counted by what he sends.
     let method = method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
-    let resource = path.filter(|_| trusted).map(|path| path.split('?').next().unwrap_or_default());
-    let resource = resource.map(|path| path.get(..path.len().min(200)).unwrap_or_default().to_owned());
+    let resource = target.map(|(path, _)| path.chars().take(200).collect::<String>());
     let asked = Asked {
         credential: &credential,
         scopes,
@@ -113,24 +119,7 @@ fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
     }
     let mut answer = answer.finish();
     if let Some(limit) = &allowed.limit {
-        tell_limit(&mut answer, limit, now);
+        reply::tell_limit(&mut answer, limit, now);
     }
     answer
-}
-
-/// The budget and where it stands, in the draft's headers and in those of older clients (contract, rate limits).
-fn tell_limit(answer: &mut HttpResponse, limit: &Limit, now: i64) {
-    let Limit { budget, standing } = limit;
-    let name = budget.class.name();
-    let mut tell = |header: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            answer.headers_mut().insert(HeaderName::from_static(header), value);
-        }
-    };
-    tell("ratelimit-policy", budget.policy());
-    tell("ratelimit", format!("\"{name}\";r={};t={}", standing.remaining, standing.more_in));
-    tell("x-ratelimit-limit", budget.most().to_string());
-    tell("x-ratelimit-remaining", standing.remaining.to_string());
-    // Epoch seconds, as GitHub has it.
-    tell("x-ratelimit-reset", (now + standing.more_in).to_string());
 }
