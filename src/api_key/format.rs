@@ -116,18 +116,14 @@ pub fn read(key: &str) -> Option<Written> {
     Some(Written { environment, id: body.get(..ID)?.parse().ok()? })
 }
 
-/// Every key that stands in a text as a word of its own, with where it begins. Only what the check proves is one, so that a scan
-/// of a tree has no false alarms.
+/// Every key in a text, with where it begins; whatever stands before and behind it (`\n` of JSON, `%3D` of a query). Only what the check
+/// proves is one, so that a scan of a tree has no false alarms.
 pub fn find(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     text.match_indices(PREFIX).filter_map(move |(at, _)| {
-        if text.as_bytes().get(..at).and_then(<[u8]>::last).is_some_and(|b| is_word(*b)) {
-            return None;
-        }
         let rest = text.get(at..)?;
-        let end = rest.bytes().position(|b| !is_word(b)).unwrap_or(rest.len());
-        let word = rest.get(..end)?;
-        read(word).map(|_| (at, word))
+        let environment = rest.get(PREFIX.len()..)?.split_once('_')?.0;
+        let key = rest.get(..PREFIX.len() + environment.len() + 1 + BODY)?;
+        read(key).map(|_| (at, key))
     })
 }
 
@@ -243,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_as_words_and_nothing_else_is() {
+    fn keys_are_found_whatever_stands_around_them_and_nothing_else_is() {
         let text = format!("a={PROD}; x{CI} \"{CI}\"\n{PROD}x cnx_prod_ cnx_\u{e4} {}", &PROD[..50]);
         let found: Vec<_> = find(&text).map(|(at, key)| (at, key.to_owned())).collect();
-        assert_eq!(found.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>(), [PROD, CI]);
+        assert_eq!(found.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>(), [PROD, CI, CI, PROD]);
         assert!(found.iter().all(|(at, key)| &text[*at..*at + key.len()] == key));
     }
 

@@ -81,6 +81,18 @@ pub struct Overrides {
     pub streams: Option<u32>,
 }
 
+impl Overrides {
+    /// The limit of a class, if it has one.
+    pub const fn of(&self, class: Class) -> Option<u32> {
+        match class {
+            Class::Read => self.read,
+            Class::Write => self.write,
+            Class::Delete => self.delete,
+            Class::Streams => self.streams,
+        }
+    }
+}
+
 /// A budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -111,18 +123,12 @@ impl Budget {
 
 /// The budget of a class: the tier's, or the key's own where that is lower.
 pub fn budget(class: Class, tier: Tier, burst: u32, own: &Overrides) -> Budget {
-    let lower = match class {
-        Class::Read => own.read,
-        Class::Write => own.write,
-        Class::Delete => own.delete,
-        Class::Streams => own.streams,
-    };
-    match lower.filter(|own| *own < class.standard()) {
+    let burst = if tier == Tier::Enterprise { burst } else { 0 };
+    let whole = Budget { class, limit: class.standard(), burst };
+    match own.of(class).filter(|own| *own < whole.most()) {
         // Whoever lowers a key's limit means that number, and no burst on top.
         Some(limit) => Budget { class, limit, burst: 0 },
-        None => {
-            Budget { class, limit: class.standard(), burst: if tier == Tier::Enterprise { burst } else { 0 } }
-        }
+        None => whole,
     }
 }
 
@@ -140,6 +146,13 @@ mod tests {
         let lower = Overrides { read: Some(10), write: Some(9_999), ..none };
         assert_eq!(budget(Class::Read, Tier::Enterprise, 300, &lower).most(), 10);
         assert_eq!(budget(Class::Write, Tier::Standard, 0, &lower).most(), 120, "lower, never higher");
+        let within = Overrides { read: Some(1_300), ..none };
+        assert_eq!(
+            budget(Class::Read, Tier::Enterprise, 300, &within).most(),
+            1_300,
+            "lower than with the burst"
+        );
+        assert_eq!(budget(Class::Read, Tier::Standard, 300, &within).most(), 1_200);
         for (method, class) in [
             ("GET", Class::Read),
             ("HEAD", Class::Read),

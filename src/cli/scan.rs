@@ -44,7 +44,19 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<(), Refuse
             arguments.path.display()
         )));
     }
-    scan.look(&arguments.path);
+    // What is named is looked at, also through a link.
+    let root = if arguments.path.is_symlink() {
+        arguments.path.canonicalize().unwrap_or_else(|_| arguments.path.clone())
+    } else {
+        arguments.path.clone()
+    };
+    scan.look(&root);
+    if scan.files == 0 && scan.left_out > 0 {
+        return Err(Refused::Because(format!(
+            "{}: nothing in it could be read, so nothing is known of it",
+            arguments.path.display()
+        )));
+    }
     let found: Vec<Value> = scan
         .found
         .iter()

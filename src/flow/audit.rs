@@ -67,6 +67,15 @@ pub enum Act<'a> {
         /// The key that vouched for it.
         by: &'a str,
     },
+    /// An API key was minted, rotated or revoked through `/v1`.
+    ApiKeyChanged {
+        /// Which of these.
+        what: &'static str,
+        /// The key's id.
+        key: &'a str,
+        /// Who did it.
+        by: &'a str,
+    },
     /// A constant PKCE challenge or nonce was seen again (S-A13).
     ReusedChallenge(&'a ClientId),
 }
@@ -90,6 +99,7 @@ impl Act<'_> {
             Self::AssertionRefused { .. } => "assertion.refused",
             Self::MachineTokenIssued { .. } => "machine_token.issued",
             Self::TokenExchanged { .. } => "token.exchanged",
+            Self::ApiKeyChanged { what, .. } => what,
             Self::KeyPublished { .. } => "service_account.key_published",
         }
     }
@@ -106,6 +116,7 @@ pub fn record(act: &Act<'_>, caller: &Caller) {
         Act::MachineTokenIssued { through, .. } => (Some(*through), None),
         Act::KeyPublished { kid, by, .. } => (Some(*kid), Some(*by)),
         Act::TokenExchanged { subject, .. } => (None, Some(*subject)),
+        Act::ApiKeyChanged { key, by, .. } => (Some(*key), Some(*by)),
         _ => (None, None),
     };
     let (user, client, family, why): (Shown<'_>, Shown<'_>, Shown<'_>, Option<&str>) = match act {
@@ -126,6 +137,7 @@ pub fn record(act: &Act<'_>, caller: &Caller) {
             (None, Some(*account), None, None)
         }
         Act::TokenExchanged { client, .. } => (None, Some(*client), None, None),
+        Act::ApiKeyChanged { .. } => (None, None, None, None),
         Act::LinkUsed(purpose, user) => (Some(user), None, None, Some(purpose)),
     };
     tracing::info!(

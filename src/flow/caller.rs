@@ -16,12 +16,17 @@ pub struct Caller {
 impl Caller {
     /// What throttling counts as one place: an IPv4 address, or an IPv6 /64, which one subscriber holds (S-L6).
     pub fn place(&self) -> String {
-        match self.address.to_canonical() {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
+        place(self.address)
+    }
+}
+
+/// The place of an address, as [`Caller::place`] has it.
+pub(super) fn place(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

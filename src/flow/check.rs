@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::caller::place;
 use super::introspect::alive;
 use super::keys;
 use crate::api_key::format;
@@ -12,6 +13,7 @@ use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Budget, Class, budget};
 use crate::api_key::window::Standing;
 use crate::app::App;
+use crate::base::seal::MacPurpose;
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
@@ -26,6 +28,8 @@ pub struct Asked<'a> {
     pub scopes: Vec<&'a str>,
     /// From where it is used, as far as that is known.
     pub address: Option<IpAddr>,
+    /// The environment that a key must be of; any when absent. A token has none.
+    pub environment: Option<&'a str>,
     /// What is counted; nothing when absent.
     pub class: Option<Class>,
     /// How many uses of it.
@@ -84,6 +88,11 @@ impl Verdict {
     }
 }
 
+/// The sliding window in which failures count, in seconds.
+const WINDOW: i64 = 60;
+/// How many failures one place may have in it before its guesses cost no look-up any more, as a multiple of a client's.
+const PLACE_FACTOR: u64 = 10;
+
 /// Decides.
 pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, OAuthError> {
     let verdict = match format::read(asked.credential) {
@@ -94,12 +103,28 @@ pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdi
         }
         None => token(app, asked, now).await?,
     };
+    if matches!(verdict, Verdict::Refused { refusal: Refusal::NotFound, .. }) {
+        app.counters.hit(&failures_of(app, asked), WINDOW, now).await;
+    }
     let outcome = match &verdict {
         Verdict::Allowed(_) => "VALID",
         Verdict::Refused { refusal, .. } => refusal.code(),
     };
     metrics::counter!("cnx_checks_total", "code" => outcome).increment(1);
     Ok(verdict)
+}
+
+/// Under what the failures of a place are counted (S-K6: by address, not by key).
+fn failures_of(app: &App, asked: &Asked<'_>) -> Fingerprint {
+    let place = asked.address.map_or_else(String::new, place);
+    let parts: [&[u8]; 2] = [b"keys of a place", place.as_bytes()];
+    Fingerprint::from_bytes(app.vault.mac(MacPurpose::Throttle, &parts))
+}
+
+/// Whether a place failed so often lately that its unknown keys are not looked up in the database: anybody can make up well-formed ones.
+async fn is_guessing(app: &App, asked: &Asked<'_>, now: Timestamp) -> bool {
+    let most = u64::from(app.settings.limits.client_failures).saturating_mul(PLACE_FACTOR);
+    app.counters.peek(&failures_of(app, asked), WINDOW, now).await >= most
 }
 
 fn is_opaque(credential: &str) -> bool {
@@ -114,6 +139,7 @@ async fn key(
 ) -> Result<Verdict, OAuthError> {
     let key = match app.api_key(written.id) {
         Some(key) => key,
+        None if is_guessing(app, asked, now).await => return Ok(Verdict::unknown()),
         // Another node may have minted it a moment ago.
         None => match app
             .store
@@ -133,6 +159,10 @@ async fn key(
         Err(Refusal::NotFound) => return Ok(Verdict::unknown()),
         Err(refusal) => return Ok(Verdict::Refused { refusal, key: Some(key), limit: None }),
     };
+    // A key of another environment is none here.
+    if asked.environment.is_some_and(|wanted| wanted != key.environment.as_str()) {
+        return Ok(Verdict::unknown());
+    }
     if let Err(refusal) = key.permits(asked.address, asked.scopes.iter().copied()) {
         return Ok(Verdict::Refused { refusal, key: Some(key), limit: None });
     }
@@ -167,6 +197,11 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
     };
     if !claims.aud.iter().any(ours) {
         return Ok(Verdict::unknown());
+    }
+    // An app gets scopes for people; our own `/v1` is for administrators among them.
+    if asked.for_us && alive.of.as_ref().is_some_and(|(_, user)| !user.is_admin) {
+        let wanted = asked.scopes.first().copied().unwrap_or_default().to_owned();
+        return Ok(Verdict::Refused { refusal: Refusal::InsufficientScope(wanted), key: None, limit: None });
     }
     let words = claims.scope.to_string();
     let held = Permissions::parse(words.split(' ').filter(|word| crate::api_key::permission::is_word(word)))

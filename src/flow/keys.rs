@@ -7,7 +7,7 @@ use crate::api_key::allowlist;
 use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
 use crate::api_key::permission::Permissions;
-use crate::api_key::plan::Overrides;
+use crate::api_key::plan::{self, Class, Overrides, Tier};
 use crate::app::App;
 use crate::base::id::OrganizationId;
 use crate::base::seal::MacPurpose;
@@ -89,8 +89,8 @@ pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
 
 /// Mints a key. The key itself is returned, once.
 pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, Secret<String>), KeyError> {
-    check(&new)?;
     let now = app.now();
+    check(&new, now, app.settings.api_keys.enterprise_burst)?;
     let id = format::new_id(&app.entropy);
     let secret = format::mint(&new.environment, id, &app.entropy);
     let rotation = app.settings.api_keys.rotation_seconds;
@@ -128,7 +128,7 @@ pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, S
     Ok((key, secret))
 }
 
-fn check(new: &NewKey) -> Result<(), KeyError> {
+fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     let name = &new.name;
     if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !plain(name) {
@@ -141,10 +141,28 @@ fn check(new: &NewKey) -> Result<(), KeyError> {
         return refuse("description", "at most 500 characters are allowed, without control characters");
     }
     if new.lifetime.is_some_and(|seconds| seconds < 1) {
-        return refuse("expires", "a time in the future is needed");
+        return refuse("expires_at", "a time in the future is needed");
     }
-    if new.allow.len() > allowlist::MOST || new.deny.len() > allowlist::MOST {
-        return refuse("allow_ips", format!("at most {} networks are allowed", allowlist::MOST));
+    let ends = new.lifetime.map(|seconds| now.plus(seconds));
+    if ends.zip(new.not_before).is_some_and(|(ends, begins)| begins >= ends) {
+        return refuse("not_before", "a time before expires_at is needed; the key would never work");
+    }
+    for (field, list) in [("allow_ips", &new.allow), ("deny_ips", &new.deny)] {
+        if list.len() > allowlist::MOST {
+            return refuse(field, format!("at most {} networks are allowed", allowlist::MOST));
+        }
+    }
+    for class in Class::ALL {
+        let most = plan::budget(class, Tier::Enterprise, burst, &Overrides::default()).most();
+        if new.limits.of(class).is_some_and(|own| own >= most) {
+            return refuse(
+                "limits",
+                format!(
+                    "{}: a number below {most} is allowed, which is what the highest tier has",
+                    class.name()
+                ),
+            );
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::changes::{self, ChangeKind};
-use super::conn::Conn;
+use super::conn::{Conn, on_both};
 use super::error::{StoreError, duplicate};
 use super::row::{fingerprint, must, time};
 use super::schema::{api_key_secrets, api_keys};
@@ -65,11 +65,18 @@ pub struct Use {
 
 /// Every key, newest first.
 pub fn all(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {
-    let rows = api_keys::table.order(api_keys::created_at.desc()).select(columns!()).load::<Row>(conn)?;
+    let rows = api_keys::table
+        .order((api_keys::created_at.desc(), api_keys::id.desc()))
+        .select(columns!())
+        .load::<Row>(conn)?;
     let secrets = api_key_secrets::table
         .order(api_key_secrets::created_at.desc())
         .select(api_key_secrets::all_columns)
         .load::<SecretRow>(conn)?;
+    together(rows, secrets)
+}
+
+fn together(rows: Vec<Row>, secrets: Vec<SecretRow>) -> Result<Vec<ApiKey>, StoreError> {
     let mut of: HashMap<String, Vec<KeySecret>> = HashMap::new();
     for row in secrets {
         of.entry(row.1.clone()).or_default().push(secret(row)?);
@@ -80,6 +87,32 @@ pub fn all(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {
             key(row, secrets)
         })
         .collect()
+}
+
+/// At most `limit` keys, newest first, from the one after `after` on.
+pub fn page(
+    conn: &mut Conn,
+    after: Option<(Timestamp, PublicId)>,
+    limit: usize,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let (at, id) = match &after {
+        None => (i64::MAX, "~"),
+        Some((at, id)) => (at.as_secs(), id.as_str()),
+    };
+    let later = api_keys::created_at.lt(at).or(api_keys::created_at.eq(at).and(api_keys::id.lt(id)));
+    let rows = api_keys::table
+        .filter(later)
+        .order((api_keys::created_at.desc(), api_keys::id.desc()))
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(columns!())
+        .load::<Row>(conn)?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.0.0.as_str()).collect();
+    let secrets = on_both!(conn, c => api_key_secrets::table
+        .filter(api_key_secrets::key_id.eq_any(ids))
+        .order(api_key_secrets::created_at.desc())
+        .select(api_key_secrets::all_columns)
+        .load::<SecretRow>(c))?;
+    together(rows, secrets)
 }
 
 /// One key.

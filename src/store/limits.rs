@@ -123,12 +123,23 @@ impl Limits {
             let mut call = shared.lease.prepare_invoke();
             let renew = u8::from(act == Lease::Renew);
             call.key(format!("cnx:s:{key}")).arg(most).arg(seconds).arg(id).arg(renew);
-            if let Some((allowed, left)) = shared.ask::<(u8, i64)>(&call).await {
+            let mut answer = shared.ask::<(u8, i64)>(&call).await;
+            // Held here and not there: Redis lost it, or was away when it was taken. It goes on, within the limit.
+            if matches!(answer, Some((0, _))) && act == Lease::Renew && self.memory.holds(key, id, now) {
+                let mut call = shared.lease.prepare_invoke();
+                call.key(format!("cnx:s:{key}")).arg(most).arg(seconds).arg(id).arg(0);
+                answer = shared.ask::<(u8, i64)>(&call).await;
+            }
+            if let Some((allowed, left)) = answer {
                 if allowed == 1 {
                     self.memory.lease((key, id, Lease::Take), u32::MAX, seconds, now);
+                } else {
+                    self.memory.release(key, id);
                 }
                 return Held { allowed: allowed == 1, remaining: u32::try_from(left).unwrap_or(0) };
             }
+            // Redis is away. This server may never have seen the lease, which another one took: within the limit it goes on.
+            return self.memory.lease((key, id, Lease::Take), most, seconds, now);
         }
         self.memory.lease((key, id, act), most, seconds, now)
     }
@@ -201,6 +212,11 @@ impl Memory {
             all.remove(&key);
         }
         Held { allowed, remaining }
+    }
+
+    fn holds(&self, key: PublicId, id: &str, now: Timestamp) -> bool {
+        let all = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&key).and_then(|leases| leases.get(id)).is_some_and(|ends| *ends > now.as_secs())
     }
 
     fn release(&self, key: PublicId, id: &str) -> bool {
@@ -333,6 +349,9 @@ mod tests {
         assert!(!limits.spend(key, Class::Delete, 1, 1, NOW).await.allowed);
         assert!(limits.lease((key, "1", Lease::Take), 1, 30, NOW).await.allowed);
         assert!(!limits.lease((key, "2", Lease::Take), 1, 30, NOW).await.allowed);
+        // One that another server took goes on here, as long as there is room.
+        assert!(!limits.lease((key, "other", Lease::Renew), 1, 30, NOW).await.allowed);
+        assert!(limits.lease((key, "other", Lease::Renew), 2, 30, NOW).await.allowed);
     }
 
     /// The script and `window.rs` are the same arithmetic: what one allows the other allows.
@@ -365,5 +384,13 @@ mod tests {
         }
         assert!(shared.release(key, "1").await && !shared.release(key, "1").await);
         assert!(shared.lease((key, "3", Lease::Take), 2, 30, now).await.allowed);
+        // Redis that lost everything closes no stream: who holds it brings it back. What nobody holds stays gone (F9).
+        let mut link = shared.shared.as_ref().unwrap().link.clone();
+        let _: u8 = redis::cmd("DEL").arg(format!("cnx:s:{key}")).query_async(&mut link).await.unwrap();
+        assert!(!shared.lease((key, "1", Lease::Renew), 2, 30, now).await.allowed);
+        assert_eq!(
+            shared.lease((key, "3", Lease::Renew), 2, 30, now).await,
+            Held { allowed: true, remaining: 1 }
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What handlers read of a request: the caller, the parameters, the credentials. Bounded in size and time (S-H3, S-H4).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -38,34 +38,41 @@ pub(super) fn caller(app: &App, req: &HttpRequest) -> Caller {
         .and_then(|v| v.to_str().ok())
         .map(|v| v.chars().take(200).collect());
     let request_id = req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
-    Caller { address: client_address(app, req), user_agent, request_id }
+    // Whose address is not known shares one place with all others of that kind.
+    let address = address(app, req).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    Caller { address, user_agent, request_id }
 }
 
 /// The address of the client: the peer's, or behind trusted proxies the rightmost hop of `X-Forwarded-For` that is not one
-/// of them (S-H8). A header from anybody else is not looked at.
-fn client_address(app: &App, req: &HttpRequest) -> IpAddr {
-    let peer = req.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip().to_canonical());
+/// of them (S-H8). A header from anybody else is not looked at. `None` when that hop cannot be read: the proxy's own address in its
+/// place would open networks that only the proxy is in.
+pub(super) fn address(app: &App, req: &HttpRequest) -> Option<IpAddr> {
     let trusted = |address: &IpAddr| app.settings.trusted_proxies.iter().any(|net| net.contains(address));
-    let mut client = peer;
+    let mut client = req.peer_addr()?.ip().to_canonical();
     if !trusted(&client) {
-        return client;
+        return Some(client);
     }
-    let hops: Vec<&str> = req
+    // As bytes: one odd byte from the client must not hide the hops that proxies wrote behind it.
+    let hops: Vec<&[u8]> = req
         .headers()
         .get_all("x-forwarded-for")
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
         .collect();
     for hop in hops.iter().rev() {
-        // What cannot be read ends the walk: the last hop that could be believed is the answer.
-        let Ok(address) = hop.parse::<IpAddr>() else { break };
-        client = address.to_canonical();
+        client = hop_address(hop)?;
         if !trusted(&client) {
             break;
         }
     }
-    client
+    Some(client)
+}
+
+/// An address, with or without a port, as proxies write it.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|both| both.ip()));
+    address.ok().map(|address| address.to_canonical())
 }
 
 /// Whether the one who is connected to us is a trusted proxy, whose word about a request counts.
@@ -97,6 +104,11 @@ pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Resu
 
 /// The JSON in the body of a request to `/v1`, read strictly (S-H16).
 pub(super) async fn json(app: &App, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    is_plain_json(req)?;
+    parsed(bytes(app, req, payload).await.map_err(|error| unread(&error))?)
+}
+
+fn is_plain_json(req: &HttpRequest) -> Result<(), Problem> {
     let media = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
@@ -109,11 +121,33 @@ pub(super) async fn json(app: &App, req: &HttpRequest, payload: Payload) -> Resu
             "Content-Encoding is not supported in requests",
         ));
     }
-    let body = bytes(app, req, payload).await.map_err(|error| match error {
+    Ok(())
+}
+
+/// The same, for a body that may be left out: `None` without one, whatever `Content-Type` says; what came without a type is refused
+/// and not passed over.
+pub(super) async fn optional_json(
+    app: &App,
+    req: &HttpRequest,
+    payload: Payload,
+) -> Result<Option<Value>, Problem> {
+    let body = bytes(app, req, payload).await.map_err(|error| unread(&error))?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    is_plain_json(req)?;
+    parsed(body).map(Some)
+}
+
+fn unread(error: &BodyError) -> Problem {
+    match error {
         BodyError::TooLarge => Problem::new(413, "too_large", "the request's body is too large"),
         BodyError::TooSlow => Problem::new(408, "too_slow", "the request's body did not come in time"),
         BodyError::Encoded | BodyError::Invalid(_) => Problem::invalid("the request's body ended too early"),
-    })?;
+    }
+}
+
+fn parsed(body: Vec<u8>) -> Result<Value, Problem> {
     let text = String::from_utf8(body).map_err(|_| Problem::invalid("the request's body is not UTF-8"))?;
     json::strict(&text).map_err(|e| Problem::invalid(format!("the request's body is not JSON: {e}")))
 }

@@ -1,5 +1,6 @@
 //! API keys over HTTP: minted, shown once, listed masked, verified, rotated, revoked; by tokens that may and by nobody else.
 
+use cnx::app::App;
 use cnx::flow::keys::{self, NewKey};
 use cnx::store::api_keys;
 use serde_json::{Value, json};
@@ -27,6 +28,10 @@ pub async fn call(world: &World, method: &str, path: &str, credential: &str, bod
 
 /// A key minted behind the server's back, as the command line does.
 pub async fn minted(world: &World, change: impl FnOnce(&mut NewKey)) -> (String, String) {
+    minted_by(world.app(), change).await
+}
+
+pub async fn minted_by(app: &App, change: impl FnOnce(&mut NewKey)) -> (String, String) {
     let mut new = NewKey {
         name: "test".to_owned(),
         environment: "prod".parse().unwrap(),
@@ -42,18 +47,18 @@ pub async fn minted(world: &World, change: impl FnOnce(&mut NewKey)) -> (String,
         limits: cnx::api_key::plan::Overrides::default(),
     };
     change(&mut new);
-    let (key, secret) = keys::mint(world.app(), new, "test").await.unwrap();
+    let (key, secret) = keys::mint(app, new, "test").await.unwrap();
     (key.id.to_string(), secret.reveal().clone())
 }
 
-async fn verify(world: &World, token: &str, body: Value) -> Value {
+pub async fn verify(world: &World, token: &str, body: Value) -> Value {
     let reply = call(world, "POST", "/v1/keys/verify", token, Some(body)).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()
 }
 
 #[track_caller]
-fn problem(reply: &Reply, status: u16, code: &str) {
+pub fn problem(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.json()["code"].as_str()), (status, Some(code)), "{}", reply.text);
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
     assert_eq!(reply.json()["request_id"].as_str(), reply.header("x-request-id"));
@@ -124,7 +129,7 @@ on_both! {
     }
 
     async fn a_rotated_secret_works_for_its_overlap_and_its_last_use_is_shown_s_k9(world: World) {
-        let token = token_with(&world, "keys:verify keys:write keys:read").await;
+        let token = token_with(&world, "keys:verify keys:write keys:read instances:*").await;
         let (id, first) = minted(&world, |_| {}).await;
         let rotated = call(&world, "POST", &format!("/v1/keys/{id}/rotate"), &token, Some(json!({"overlap_seconds": 600}))).await;
         assert_eq!(rotated.status, 200, "{}", rotated.text);
@@ -142,7 +147,7 @@ on_both! {
         let stays = call(&world, "GET", &format!("/v1/keys/{id}"), &token, None).await.json();
         assert!(stays["previous_secret"].is_object(), "a promise is kept");
         world.advance(600);
-        let token = token_with(&world, "keys:verify keys:write").await;
+        let token = token_with(&world, "keys:verify keys:write instances:*").await;
         assert_eq!(verify(&world, &token, json!({"key": first})).await["code"], "EXPIRED");
         assert_eq!(verify(&world, &token, json!({"key": second})).await["code"], "VALID");
         let now = call(&world, "POST", &format!("/v1/keys/{id}/rotate"), &token, Some(json!({"overlap_seconds": 0}))).await;
@@ -161,6 +166,11 @@ on_both! {
             let wider = json!({"name": "x", "environment": "prod", "scopes": scopes});
             problem(&call(&world, "POST", "/v1/keys", &token, Some(wider)).await, 400, "invalid_request");
         }
+        // A new secret of a wider key would be that key.
+        let (wide, _) = minted(&world, |_| {}).await;
+        problem(&call(&world, "POST", &format!("/v1/keys/{wide}/rotate"), &token, None).await, 403, "scopes_exceed_callers");
+        let wider = token_with(&world, "keys:write instances:*").await;
+        assert_eq!(call(&world, "POST", &format!("/v1/keys/{wide}/rotate"), &wider, None).await.status, 200);
         let reader = token_with(&world, "keys:read").await;
         let refused = call(&world, "POST", "/v1/keys", &reader, Some(json!({}))).await;
         problem(&refused, 403, "insufficient_scope");
@@ -182,6 +192,10 @@ on_both! {
             ("deny_ips", json!(["host.example"])),
             ("expires_at", json!("tomorrow")),
             ("not_before", json!("2026")),
+            ("expires_at", json!("2020-01-01T00:00:00Z")),
+            ("deny_ips", json!(vec!["10.0.0.1"; 101])),
+            ("limits", json!({"read": 100_000})),
+            ("limits", json!({"streams": 100_000})),
         ] {
             let mut body = good.clone();
             body[field] = value.clone();
@@ -189,6 +203,10 @@ on_both! {
             problem(&reply, 400, "invalid_request");
             assert_eq!(reply.json()["field"], field, "{value}: {}", reply.text);
         }
+        let mut never = good.clone();
+        never["not_before"] = json!("2030-01-02T00:00:00Z");
+        never["expires_at"] = json!("2030-01-01T00:00:00Z");
+        assert_eq!(call(&world, "POST", "/v1/keys", &token, Some(never)).await.json()["field"], "not_before");
         for body in [json!({}), json!([]), json!({"name": "x", "environment": "prod", "scopes": ["a:b"], "colour": 1}), json!({"name": 7})] {
             problem(&call(&world, "POST", "/v1/keys", &token, Some(body)).await, 400, "invalid_request");
         }
@@ -196,7 +214,15 @@ on_both! {
         problem(&call(&world, "DELETE", "/v1/keys/aaaaaaaaaa", &token, None).await, 404, "not_found");
         problem(&call(&world, "GET", "/v1/keys?limit=0", &token, None).await, 400, "invalid_request");
         problem(&call(&world, "GET", "/v1/keys?after=x", &token, None).await, 400, "invalid_request");
-        problem(&call(&world, "POST", "/v1/keys/verify", &token, Some(json!({"key": "x", "ip": "host"}))).await, 400, "invalid_request");
+        for (field, body) in [
+            ("ip", json!({"key": "x", "ip": "host"})),
+            ("cost", json!({"key": "x", "cost": 5})),
+            ("scopes", json!({"key": "x", "scopes": ["a:b\n"]})),
+        ] {
+            let reply = call(&world, "POST", "/v1/keys/verify", &token, Some(body)).await;
+            problem(&reply, 400, "invalid_request");
+            assert_eq!(reply.json()["field"], field);
+        }
         assert_eq!(call(&world, "GET", "/v1/keys", &token, None).await.json(), json!({"keys": [], "next": null}));
         for _ in 0..3 {
             minted(&world, |_| {}).await;
@@ -204,6 +230,12 @@ on_both! {
         let first = call(&world, "GET", "/v1/keys?limit=2", &token, None).await.json();
         let next = first["next"].as_str().unwrap();
         let second = call(&world, "GET", &format!("/v1/keys?limit=2&after={next}"), &token, None).await.json();
+        let ids = |page: &Value| page["keys"].as_array().unwrap().iter().map(|key| key["key_id"].to_string()).collect::<Vec<_>>();
+        let mut seen = [ids(&first), ids(&second)].concat();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 3, "made in the same second, each is listed once");
+        assert_eq!(first["keys"][0]["masked"].as_str().map(|text| text.contains("••••")), Some(true));
         assert_eq!((first["keys"].as_array().unwrap().len(), second["keys"].as_array().unwrap().len(), &second["next"]), (2, 1, &Value::Null));
     }
 

@@ -82,7 +82,7 @@ on_both! {
     }
 
     async fn fifty_streams_are_open_at_once_s_k8(world: World) {
-        let token = token_with(&world, "keys:verify keys:write").await;
+        let token = token_with(&world, "keys:verify keys:write instances:*").await;
         let (id, key) = minted(&world, |_| {}).await;
         let open = async || call(&world, "POST", "/v1/streams", &token, Some(json!({"key": key, "resource": "/v1/stream"}))).await;
         let mut leases = Vec::new();
@@ -153,6 +153,54 @@ async fn what_a_trusted_proxy_tells_counts_and_what_a_stranger_tells_does_not_c4
             let told = first.header("ratelimit").unwrap_or_default().to_owned();
             assert!(told.starts_with(if is_trusted { "\"delete\"" } else { "\"read\"" }), "{told}");
             world.advance(61);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_cannot_be_read_opens_no_network_s_h8_s_k5() {
+    let world = behind_proxies(On::Sqlite).await.unwrap();
+    let network = |text: &str| vec![cnx::api_key::allowlist::network(text).unwrap()];
+    let (_, inside) = minted(&world, |new| new.allow = network("127.0.0.0/8")).await;
+    let (_, outside) = minted(&world, |new| new.deny = network("198.51.100.0/24")).await;
+    let with = async |key: &str, forwarded: &[u8]| {
+        let request = world.http.get(world.url("/gateway/caddy")).bearer_auth(key);
+        Reply::of(request.header("x-forwarded-for", forwarded).send().await.unwrap()).await.status
+    };
+    // What a client puts in front, byte by byte, hides nothing that the proxy wrote behind it.
+    assert_eq!(with(&inside, b"\xff, 198.51.100.9").await, 403);
+    assert_eq!(with(&outside, b"\xff, 198.51.100.9").await, 403);
+    assert_eq!(with(&outside, b"198.51.100.9:4711").await, 403);
+    for unreadable in [&b"unknown"[..], b"\xff", b"198.51.100.9, _hidden", b""] {
+        assert_eq!(with(&inside, unreadable).await, 403);
+        assert_eq!(with(&outside, unreadable).await, 403);
+    }
+    assert_eq!(with(&inside, b"127.0.0.9").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistake_in_a_gateways_address_opens_nothing_s_k4() {
+    let world = behind_proxies(On::Sqlite).await.unwrap();
+    let (_, key) = minted(&world, |_| {}).await;
+    for query in [
+        "scopes=instances:read",
+        "scope=instances:read&scope=billing:write",
+        "scope=instances",
+        "scope=a%0Ab",
+        "scope=a%22:b",
+        "env=prod&env=test",
+    ] {
+        let reply = ask(&world, &format!("/gateway/caddy?{query}"), &key, &[]).await;
+        assert_eq!((reply.status, &reply.json()["field"]), (400, &json!("scope")), "{query}: {}", reply.text);
+        let reply = ask(&world, &format!("/gateway/nginx?{query}"), &key, &[]).await;
+        assert_eq!((reply.status, reply.header("x-cnx-status")), (403, Some("400")), "{query}");
+    }
+    assert_eq!(ask(&world, "/gateway/envoy?scope=a%0Ab", &key, &[]).await.status, 400);
+    for (environment, status) in [("prod", 200), ("test", 401)] {
+        for dialect in ["caddy", "traefik", "nginx", "envoy"] {
+            let reply = ask(&world, &format!("/gateway/{dialect}?env={environment}"), &key, &[]).await;
+            assert_eq!(reply.status, status, "{dialect} {environment}");
+            assert_eq!(reply.header("x-cnx-environment"), (status == 200).then_some("prod"));
         }
     }
 }

@@ -171,9 +171,11 @@ async fn behind_a_trusted_proxy_the_rightmost_untrusted_hop_is_the_client_s_h8()
         // Only proxies in the chain: the one that is farthest away.
         (&[("x-forwarded-for", "10.0.0.9, 10.0.0.8")], "10.0.0.9"),
         // What cannot be read ends the walk; nothing to the left of it is believed.
-        (&[("x-forwarded-for", "6.6.6.6, garbage, 10.0.0.8")], "10.0.0.8"),
-        (&[("x-forwarded-for", "6.6.6.6, 203.0.113.7:1234")], "127.0.0.1"),
-        (&[("x-forwarded-for", "6.6.6.6, ")], "127.0.0.1"),
+        (&[("x-forwarded-for", "6.6.6.6, garbage, 10.0.0.8")], "0.0.0.0"),
+        (&[("x-forwarded-for", "6.6.6.6, 203.0.113.7:1234")], "203.0.113.7"),
+        (&[("x-forwarded-for", "6.6.6.6, [2001:db8::7]:1234")], "2001:db8::7"),
+        (&[("x-forwarded-for", "6.6.6.6, ")], "0.0.0.0"),
+        (&[("x-forwarded-for", "b\u{fc}cher, 203.0.113.7")], "203.0.113.7"),
         // Other headers and other spellings of this one are nobody's word.
         (&[("x_forwarded_for", "6.6.6.6")], "127.0.0.1"),
         (&[("forwarded", "for=6.6.6.6"), ("x-real-ip", "6.6.6.6"), ("client-ip", "6.6.6.6")], "127.0.0.1"),

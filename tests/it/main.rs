@@ -5,6 +5,7 @@
 
 mod world;
 
+mod api_key_callers;
 mod api_keys;
 mod assertion_replays;
 mod assertions;

@@ -2,7 +2,8 @@
 //! browsers. Tests talk to it over HTTP, as anybody would.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cnx::account::user::User;
 use cnx::app::{App, Role};
@@ -294,7 +295,21 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
-/// A port that was free a moment ago.
+/// A port that nothing listens on, and that nobody else takes before the caller listens there: below the range that the kernel gives to
+/// outgoing connections, each only once in this process, and from a range of its own for each test that runs at the same time.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const SLOTS: u16 = 20;
+    const PORTS: u16 = 500;
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let slot = environment("NEXTEST_TEST_GLOBAL_SLOT").and_then(|text| text.parse::<u16>().ok());
+    let first = 10_000 + slot.unwrap_or(0) % SLOTS * PORTS;
+    // Where the last test of the slot began, connections may still be on their way out.
+    let begin = u16::from_le_bytes(Entropy::system().bytes::<2>()) % PORTS;
+    let next = NEXT.get_or_init(|| AtomicU16::new(begin));
+    loop {
+        let port = first + next.fetch_add(1, Ordering::Relaxed) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -24,6 +24,7 @@ CREATE TABLE api_keys (
     last_used_address TEXT,
     last_used_resource TEXT
 ) STRICT;
+CREATE INDEX api_keys_created_at ON api_keys (created_at, id);
 CREATE INDEX api_keys_organization_id ON api_keys (organization_id);
 CREATE INDEX api_keys_rotation_due_at ON api_keys (rotation_due_at) WHERE rotation_due_at IS NOT NULL;
 
@@ -37,3 +38,4 @@ CREATE TABLE api_key_secrets (
     last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX api_key_secrets_key_id ON api_key_secrets (key_id);
+CREATE INDEX api_key_secrets_expires_at ON api_key_secrets (expires_at) WHERE expires_at IS NOT NULL;

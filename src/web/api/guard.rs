@@ -1,14 +1,16 @@
 //! Who may call `/v1`: a bearer access token, or an API key, with the scope for it. A key may look and ask, and never mint, change or
 //! widen keys: whoever holds one would otherwise hold all.
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 
 use super::Problem;
+use crate::api_key::permission::{Permissions, is_word};
+use crate::api_key::plan::Class;
 use crate::app::App;
-use crate::flow::check::{Allowed, Asked, Verdict, check};
+use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::oauth::params::Params;
-use crate::web::{extract, refuse};
+use crate::web::{extract, refuse, reply};
 
 /// What a key may be used for at `/v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,18 +21,31 @@ pub(super) enum By {
     TokenOnly,
 }
 
-/// The caller, when it may do what needs `scope`.
+/// The scope of who asks about the keys of others: an API or a gateway, with every request that it gets. Its questions are not counted
+/// among its own reads and writes.
+const ASKING: &str = "keys:verify";
+
+/// The caller, when it may do what needs `scope`. What a key does here counts as anywhere else; the answer tells it ([`told`]).
 pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) -> Result<Allowed, Problem> {
     let credential = credential(req)?;
     let asked = Asked {
         credential: &credential,
         scopes: vec![scope],
-        address: Some(extract::caller(app, req).address),
+        address: extract::address(app, req),
+        class: (scope != ASKING).then(|| Class::of(req.method().as_str())),
+        cost: 1,
         resource: Some("/v1"),
         for_us: true,
         ..Asked::default()
     };
     let verdict = check(app, &asked, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
+    let limit = match &verdict {
+        Verdict::Allowed(allowed) => allowed.limit,
+        Verdict::Refused { limit, .. } => *limit,
+    };
+    if let Some(limit) = limit {
+        req.extensions_mut().insert(limit);
+    }
     match verdict {
         Verdict::Allowed(allowed) if by == By::TokenOnly && allowed.key.is_some() => Err(Problem::new(
             403,
@@ -38,8 +53,42 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
             "an API key cannot make or change keys; an access token is needed",
         )),
         Verdict::Allowed(allowed) => Ok(*allowed),
-        Verdict::Refused { refusal, .. } => Err(refuse::refusal_of(&refusal, None)),
+        Verdict::Refused { refusal, limit, .. } => Err(refuse::refusal_of(&refusal, limit)),
     }
+}
+
+/// What a caller may give away: the scopes it has itself, whatever they are for.
+pub(super) fn own(caller: &Allowed) -> Permissions {
+    let words = caller.scopes.split(' ').filter(|word| is_word(word));
+    Permissions::parse(words).unwrap_or_default()
+}
+
+/// An answer with the limit that the request was counted against.
+pub(super) fn told(app: &App, req: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
+    if let Some(limit) = req.extensions().get::<Limit>() {
+        reply::tell_limit(&mut answer, limit, app.now().as_secs());
+    }
+    answer
+}
+
+/// Refuses words that no scope can be, so that a mistake of a gateway's settings says so.
+pub(in crate::web) fn wanted<'a>(
+    field: &'static str,
+    words: impl Iterator<Item = &'a str>,
+) -> Result<Vec<&'a str>, Problem> {
+    words
+        .map(|word| {
+            if is_word(word) {
+                return Ok(word);
+            }
+            let shown = word.chars().take(64).collect::<String>();
+            let problem = format!(
+                "{field}: {}: resource:action is needed, such as instances:read",
+                shown.escape_debug()
+            );
+            Err(Problem { field: Some(field), ..Problem::invalid(problem) })
+        })
+        .collect()
 }
 
 /// The one credential of a request: `Authorization: Bearer`, or `X-API-Key`; both at once are refused, and so is one in the address (S-K3).
@@ -75,11 +124,14 @@ pub(in crate::web) fn none_in_address(query: &str) -> Result<(), Problem> {
             .any(|name| params.all(name).any(|value| value.starts_with("cnx_") || *name == "access_token"))
     });
     if is_there {
-        return Err(Problem::new(
-            401,
-            "credential_in_address",
-            "a key or token may not stand in the address: it ends up in logs",
-        ));
+        return Err(Problem {
+            challenge: Some(r#"Bearer realm="cnx", error="invalid_request""#.to_owned()),
+            ..Problem::new(
+                401,
+                "credential_in_address",
+                "a key or token may not stand in the address: it ends up in logs",
+            )
+        });
     }
     Ok(())
 }

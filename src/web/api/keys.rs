@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{By, caller};
+use super::guard::{By, caller, own, told, wanted};
 use super::{Problem, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
@@ -13,7 +13,8 @@ use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Class, Overrides};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::flow::check::{Asked, Limit, Verdict, check};
+use crate::flow::audit::{self, Act};
+use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::store::api_keys;
 use crate::web::{Node, extract, refuse, reply};
@@ -65,6 +66,8 @@ struct Verify {
     #[serde(default)]
     ip: Option<String>,
     #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
     method: Option<String>,
     #[serde(default)]
     cost: Option<u32>,
@@ -72,12 +75,12 @@ struct Verify {
 
 /// `POST /v1/keys`
 pub(in crate::web) async fn mint(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&req, do_mint(&app, &req, payload).await, true)
+    answer(&app, &req, do_mint(&app, &req, payload).await, true)
 }
 
 /// `GET /v1/keys`
 pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
-    answer(&req, do_list(&app, &req).await, false)
+    answer(&app, &req, do_list(&app, &req).await, false)
 }
 
 /// `GET /v1/keys/{id}`
@@ -87,7 +90,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest, id: Path<String>) 
         caller(&app, &req, "keys:read", By::Anybody).await?;
         Ok(keys::described(&keys::find(&app, &id).await.map_err(refused)?, app.now()))
     };
-    answer(&req, done.await, false)
+    answer(&app, &req, done.await, false)
 }
 
 /// `POST /v1/keys/{id}/rotate`
@@ -99,13 +102,23 @@ pub(in crate::web) async fn rotate(
 ) -> HttpResponse {
     let done = async {
         version(&req)?;
-        caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let by = caller(&app, &req, "keys:write", By::TokenOnly).await?;
         let asked: Rotate = body_or_default(&app, &req, payload).await?;
+        // The new secret is the key: who may not mint it may not have it. What a key may do never changes.
+        let scopes = keys::find(&app, &id).await.map_err(refused)?.scopes;
+        if !own(&by).contains(&scopes) {
+            return Err(Problem::new(
+                403,
+                "scopes_exceed_callers",
+                "the key may do more than the caller; whoever has those scopes can rotate it",
+            ));
+        }
         let overlap = asked.overlap_seconds.unwrap_or(86_400);
         let (key, secret) = keys::rotate(&app, &id, overlap).await.map_err(refused)?;
+        written(&app, &req, &key, "key.rotated", &by);
         Ok(shown_once(&app, &key, &secret))
     };
-    answer(&req, done.await, false)
+    answer(&app, &req, done.await, false)
 }
 
 /// `DELETE /v1/keys/{id}`
@@ -117,25 +130,27 @@ pub(in crate::web) async fn revoke(
 ) -> HttpResponse {
     let done = async {
         version(&req)?;
-        caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let by = caller(&app, &req, "keys:write", By::TokenOnly).await?;
         let asked: Revoke = body_or_default(&app, &req, payload).await?;
         let key = keys::revoke(&app, &id, asked.reason).await.map_err(refused)?;
+        written(&app, &req, &key, "key.revoked", &by);
         Ok(keys::described(&key, app.now()))
     };
-    answer(&req, done.await, false)
+    answer(&app, &req, done.await, false)
 }
 
 /// `POST /v1/keys/verify`
 pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&req, do_verify(&app, &req, payload).await, false)
+    answer(&app, &req, do_verify(&app, &req, payload).await, false)
 }
 
-fn answer(req: &HttpRequest, done: Result<Value, Problem>, created: bool) -> HttpResponse {
-    match done {
+fn answer(app: &Node, req: &HttpRequest, done: Result<Value, Problem>, created: bool) -> HttpResponse {
+    let answer = match done {
         Ok(document) if created => reply::created(&document),
         Ok(document) => reply::json(&document),
         Err(problem) => refuse::problem(req, &problem),
-    }
+    };
+    told(app, req, answer)
 }
 
 /// A body that may be left out.
@@ -144,11 +159,10 @@ async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
     req: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
-    if !req.headers().contains_key("content-type") {
-        return Ok(T::default());
+    match extract::optional_json(app, req, payload).await? {
+        None => Ok(T::default()),
+        Some(body) => serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string())),
     }
-    let body = extract::json(app, req, payload).await?;
-    serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))
 }
 
 async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
@@ -160,10 +174,8 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         |field: &'static str, problem: &str| refused(KeyError::Field { field, problem: problem.to_owned() });
     let scopes =
         Permissions::parse(asked.scopes.iter().map(String::as_str)).map_err(|p| field("scopes", &p))?;
-    // Nobody gives away more than they have: the caller's own scopes, whatever they are for, bound the key's.
-    let own = by.scopes.split(' ').filter(|word| crate::api_key::permission::is_word(word));
-    let own = Permissions::parse(own).unwrap_or_default();
-    if !own.contains(&scopes) {
+    // Nobody gives away more than they have.
+    if !own(&by).contains(&scopes) {
         return Err(field("scopes", "more than the caller's own scopes; a key can have those or fewer"));
     }
     let moment = |name: &'static str, text: Option<String>| match text {
@@ -190,7 +202,13 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         limits: asked.limits,
     };
     let (key, secret) = keys::mint(app, new, &by.subject).await.map_err(refused)?;
+    written(app, req, &key, "key.minted", &by);
     Ok(shown_once(app, &key, &secret))
+}
+
+fn written(app: &Node, req: &HttpRequest, key: &ApiKey, what: &'static str, by: &Allowed) {
+    let act = Act::ApiKeyChanged { what, key: key.id.as_str(), by: &by.subject };
+    audit::record(&act, &extract::caller(app, req));
 }
 
 /// A key with what it is: the one answer that holds it.
@@ -216,17 +234,23 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
         }
     };
     let after = query.get("after").map(str::to_owned);
-    let all = app.store.read(api_keys::all).await.map_err(|error| refuse::problem_of(&error.into()))?;
-    let begin = match after {
-        None => 0,
-        Some(id) => all.iter().position(|key| key.id.as_str() == id).map(|at| at + 1).ok_or_else(|| {
-            Problem { field: Some("after"), ..Problem::invalid("after: the key_id of a key is allowed") }
-        })?,
+    let after = match after {
+        None => None,
+        Some(id) => Some(keys::find(app, &id).await.map_err(|error| match error {
+            KeyError::Unknown(_) => {
+                Problem { field: Some("after"), ..Problem::invalid("after: the key_id of a key is allowed") }
+            }
+            other => refused(other),
+        })?),
     };
-    let page: Vec<Value> =
-        all.iter().skip(begin).take(limit).map(|key| keys::described(key, app.now())).collect();
-    let more = all.len() > begin + page.len();
-    let next = page.last().filter(|_| more).map(|key| key["key_id"].clone());
+    // One more than is shown tells whether there is more.
+    let found = app
+        .store
+        .read(move |conn| api_keys::page(conn, after.as_ref().map(|key| (key.created_at, key.id)), limit + 1))
+        .await
+        .map_err(|error| refuse::problem_of(&error.into()))?;
+    let page: Vec<Value> = found.iter().take(limit).map(|key| keys::described(key, app.now())).collect();
+    let next = page.last().filter(|_| found.len() > limit).map(|key| key["key_id"].clone());
     Ok(json!({ "keys": page, "next": next }))
 }
 
@@ -242,36 +266,48 @@ async fn do_verify(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Va
             ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
         })?),
     };
+    if asked.cost.is_some() && asked.method.is_none() {
+        let problem = "cost: method is needed beside it, which says what is counted";
+        return Err(Problem { field: Some("cost"), ..Problem::invalid(problem) });
+    }
     let cost = asked.cost.unwrap_or(1);
     let question = Asked {
         credential: &asked.key,
-        scopes: asked.scopes.iter().map(String::as_str).collect(),
+        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str))?,
         address,
+        environment: asked.environment.as_deref(),
         class: asked.method.as_deref().map(Class::of),
         cost,
         resource: None,
         for_us: false,
     };
     let verdict = check(app, &question, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
-    let (valid, code, key, limit) = match &verdict {
-        Verdict::Allowed(allowed) => (true, "VALID", allowed.key.as_ref(), allowed.limit),
-        Verdict::Refused { refusal, key, limit } => (false, refusal.code(), key.as_ref(), *limit),
+    let (code, key, limit, allowed) = match &verdict {
+        Verdict::Allowed(allowed) => ("VALID", allowed.key.as_ref(), allowed.limit, Some(allowed)),
+        Verdict::Refused { refusal, key, limit } => (refusal.code(), key.as_ref(), *limit, None),
     };
+    // An access token may be asked about as well: it has no `key_id`, and its owner is whom it speaks for.
+    let token = allowed.filter(|_| key.is_none());
+    let words = |token: &Allowed| token.scopes.split(' ').map(str::to_owned).collect();
+    let owner = key.map(|key| key.created_by.clone()).or_else(|| token.map(|token| token.subject.clone()));
+    let scopes: Option<Vec<String>> =
+        key.map(|key| key.scopes.words().to_vec()).or_else(|| token.map(|token| words(token)));
+    let expires_at = key.map_or_else(|| token.and_then(|token| token.expires_at), |key| key.expires_at);
     Ok(json!({
-        "valid": valid,
+        "valid": allowed.is_some(),
         "code": code,
         "key_id": key.map(|key| key.id.to_string()),
         "name": key.map(|key| key.name.clone()),
         "organization_id": key.map(|key| key.organization),
-        "owner": key.map(|key| key.created_by.clone()),
+        "owner": owner,
         "environment": key.map(|key| key.environment.as_str().to_owned()),
-        "scopes": key.map(|key| key.scopes.words().to_vec()),
-        "expires_at": key.and_then(|key| key.expires_at).map(Timestamp::to_rfc3339),
-        "ratelimit": limit.map(told),
+        "scopes": scopes,
+        "expires_at": expires_at.map(Timestamp::to_rfc3339),
+        "ratelimit": limit.map(in_json),
     }))
 }
 
-fn told(limit: Limit) -> Value {
+fn in_json(limit: Limit) -> Value {
     json!({
         "class": limit.budget.class,
         "limit": limit.budget.most(),

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{By, caller};
+use super::guard::{By, caller, wanted};
 use super::{Problem, version};
 use crate::api_key::format::PublicId;
 use crate::api_key::key::Refusal;
@@ -19,6 +19,9 @@ use crate::web::{Node, extract, refuse, reply};
 
 /// How long a lease lasts without being renewed, in seconds: a stream whose holder was killed is free again after that.
 const LIFE: i64 = WINDOW;
+
+/// How often a holder renews, in seconds: it hears of a revocation by renewing, and closes within this time (S-K8).
+const RENEWAL: i64 = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,7 +95,7 @@ async fn do_open(
     let now = app.now();
     let question = Asked {
         credential: &asked.key,
-        scopes: asked.scopes.iter().map(String::as_str).collect(),
+        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str)).map_err(plain)?,
         address,
         resource: asked.resource.as_deref(),
         ..Asked::default()
@@ -119,6 +122,7 @@ async fn do_open(
         "id": format!("{}-{}-{lease}", key.id, mark(&secret)),
         "key_id": key.id.to_string(),
         "expires_in": LIFE,
+        "renew_in": RENEWAL,
         "remaining": held.remaining,
     });
     Ok((document, limit))
@@ -137,7 +141,7 @@ async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Prob
     }
     let budget = app.budget(&key, Class::Streams);
     let held = app.limits.lease((key_id, lease, Lease::Renew), budget.most(), LIFE, now).await;
-    if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE })) } else { Err(gone()) }
+    if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE, "renew_in": RENEWAL })) } else { Err(gone()) }
 }
 
 fn standing(held: Held) -> Standing {

@@ -17,6 +17,7 @@ use super::{Node, extract, refuse, reply};
 use crate::api_key::plan::Class;
 use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
+use crate::oauth::params::Params;
 
 /// A proxy's way of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,11 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     let plain = |problem: Problem| (problem, None);
     let credential = guard::credential(req).map_err(plain)?;
     let query = extract::query(req).map_err(|error| plain(refuse::problem_of(&error)))?;
-    let scopes: Vec<&str> =
-        query.get("scope").unwrap_or_default().split(' ').filter(|s| !s.is_empty()).collect();
+    if dialect != Dialect::Envoy {
+        only_known(&query).map_err(plain)?;
+    }
+    let words = query.get("scope").unwrap_or_default().split(' ').filter(|s| !s.is_empty());
+    let scopes = guard::wanted("scope", words).map_err(plain)?;
     let trusted = extract::is_trusted_peer(app, req);
     let (method, target) = match dialect {
         Dialect::Envoy => {
@@ -95,7 +99,8 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     let asked = Asked {
         credential: &credential,
         scopes,
-        address: Some(extract::caller(app, req).address),
+        address: extract::address(app, req),
+        environment: query.get("env"),
         class: Some(Class::of(method)),
         cost: 1,
         resource: resource.as_deref(),
@@ -108,6 +113,19 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     }
 }
 
+/// A misspelt or repeated word in a gateway's settings must not open it. With Envoy the caller's own query follows ours, and of a
+/// repeated name the first is taken, which is ours.
+fn only_known(query: &Params) -> Result<(), Problem> {
+    let problem = match query.names().find(|name| !matches!(*name, "scope" | "env")) {
+        Some(_) => "scope and env are allowed in the query",
+        None if query.is_repeated("scope") || query.is_repeated("env") => {
+            "scope and env may stand in the query once; several scopes are separated by spaces"
+        }
+        None => return Ok(()),
+    };
+    Err(Problem { field: Some("scope"), ..Problem::invalid(problem) })
+}
+
 /// 200, and who it is, for the API behind.
 fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
@@ -115,6 +133,7 @@ fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
     answer.insert_header(("x-cnx-scopes", allowed.scopes.as_str()));
     if let Some(key) = &allowed.key {
         answer.insert_header(("x-cnx-key-id", key.id.as_str()));
+        answer.insert_header(("x-cnx-environment", key.environment.as_str()));
         answer.insert_header(("x-cnx-organization", key.organization.to_string()));
     }
     let mut answer = answer.finish();
