@@ -315,8 +315,11 @@ async fn a_key_is_minted_used_rotated_revoked_and_found_in_a_tree() {
     std::fs::create_dir_all(place.dir().join("tree/deep/.git")).unwrap();
     std::fs::write(place.dir().join("tree/deep/settings.env"), format!("A=1\nCNX_API_KEY={key}\n")).unwrap();
     std::fs::write(place.dir().join("tree/deep/.git/objects"), key).unwrap();
-    std::fs::write(place.dir().join("tree/notes.txt"), format!("x{key} {}\n", &key[..key.len() - 1]))
-        .unwrap();
+    std::fs::write(
+        place.dir().join("tree/notes.txt"),
+        format!("{}. {}\n", key.replace("cnx_ci_", "cnx_cj_"), &key[..key.len() - 1]),
+    )
+    .unwrap();
     let scan = place.run(&["scan", "tree", "--json"]);
     let found: Value = serde_json::from_str(&scan.out).unwrap();
     assert_eq!(
