@@ -159,7 +159,7 @@ pub fn insert(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
         .execute(conn)
         .map_err(|e| duplicate(e, &["id"]))?;
     insert_secrets(conn, key.id, &key.secrets)?;
-    changed(conn, key.id, key.created_at)
+    changes::record(conn, ChangeKind::ApiKey, key.id.as_str(), key.created_at)
 }
 
 /// Replaces the secrets of a key, and says when they are to be replaced again.
@@ -175,7 +175,7 @@ pub fn set_secrets(
     diesel::update(api_keys::table.find(id.as_str()))
         .set(api_keys::rotation_due_at.eq(rotation_due_at.map(Timestamp::as_secs)))
         .execute(conn)?;
-    changed(conn, id, now)
+    changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)
 }
 
 /// Revokes a key for good; whether this call did.
@@ -189,10 +189,7 @@ pub fn revoke(
     let rows = diesel::update(row)
         .set((api_keys::revoked_at.eq(now.as_secs()), api_keys::revoked_reason.eq(reason)))
         .execute(conn)?;
-    if rows == 1 {
-        changed(conn, id, now)?;
-    }
-    Ok(rows == 1)
+    changed(conn, id, rows, now)
 }
 
 /// Disables a key, or enables it again; whether it exists.
@@ -205,10 +202,7 @@ pub fn set_disabled(
     let rows = diesel::update(api_keys::table.find(id.as_str()))
         .set(api_keys::disabled_at.eq(disabled_at.map(Timestamp::as_secs)))
         .execute(conn)?;
-    if rows == 1 {
-        changed(conn, id, now)?;
-    }
-    Ok(rows == 1)
+    changed(conn, id, rows, now)
 }
 
 /// Writes last uses down, each only forward: a server that is late overwrites nothing newer.
@@ -251,8 +245,11 @@ fn insert_secrets(conn: &mut Conn, id: PublicId, secrets: &[KeySecret]) -> Resul
     Ok(())
 }
 
-fn changed(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<(), StoreError> {
-    changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)
+fn changed(conn: &mut Conn, id: PublicId, rows: usize, now: Timestamp) -> Result<bool, StoreError> {
+    if rows == 1 {
+        changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)?;
+    }
+    Ok(rows == 1)
 }
 
 fn secret((bytes, _, pepper, tail, created, expires, used): SecretRow) -> Result<KeySecret, StoreError> {

@@ -4,21 +4,14 @@
 //! by itself, never not at all, and `cnx_counters_fallback_total` says so. Keys are keyed hashes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::error::OpenError;
+use super::redis_link::RedisLink;
 use crate::base::encoding::base62;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 
-/// How long Redis may take before this server counts by itself.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long Redis is left alone after it failed.
-const REST: Duration = Duration::from_secs(1);
 /// How many keys memory holds at most: a flood of new ones pushes out others, never grows.
 const MOST: usize = 100_000;
 
@@ -36,28 +29,15 @@ impl Counters {
     /// Call it within the runtime that will live as long as the counters.
     pub fn open(url: Option<&Secret<String>>) -> Result<Self, OpenError> {
         let Some(url) = url else { return Ok(Self::Memory(Memory::default())) };
-        let wrong = |e: redis::RedisError| OpenError::RedisAddress(e.to_string());
-        let client = redis::Client::open(url.reveal().as_str()).map_err(wrong)?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_max_delay(REST)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        let link = ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?;
-        Ok(Self::Redis(Box::new(Shared {
-            link,
-            memory: Memory::default(),
-            born: Instant::now(),
-            away_until: AtomicU64::new(0),
-            is_away: AtomicBool::new(false),
-        })))
+        let link = RedisLink::open(url, ("counts", "count"))?;
+        Ok(Self::Redis(Box::new(Shared { link, memory: Memory::default() })))
     }
 
     /// Asks Redis, if there is one, whether it is there, so that the log says when it goes away and when it comes back also
     /// while nobody counts. It changes no decision.
     pub async fn look(&self) {
         if let Self::Redis(shared) = self {
-            shared.look().await;
+            shared.link.look().await;
         }
     }
 
@@ -137,13 +117,8 @@ fn make_room(all: &mut HashMap<(Fingerprint, i64), Windows>, now: Timestamp) {
 
 /// Counts in Redis.
 pub struct Shared {
-    link: ConnectionManager,
+    link: RedisLink,
     memory: Memory,
-    born: Instant,
-    /// Milliseconds since `born` until which Redis is not asked.
-    away_until: AtomicU64,
-    /// Whether the log said last that it is away: what lasts for an hour is said once.
-    is_away: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -157,11 +132,8 @@ impl Shared {
         // Counted here in any case, so that a Redis that goes away wipes nothing.
         let own = self.memory.count(key, window, now, hits);
         let window = window.max(1);
-        if self.born.elapsed() >= Duration::from_millis(self.away_until.load(Ordering::Relaxed)) {
-            let asked = tokio::time::timeout(PATIENCE, self.ask(key, window, now, hits)).await;
-            if let Some(count) = self.heard(asked) {
-                return count;
-            }
+        if let Some(count) = self.link.ask(self.ask(key, window, now, hits)).await {
+            return count;
         }
         metrics::counter!("cnx_counters_fallback_total").increment(1);
         own
@@ -181,38 +153,10 @@ impl Shared {
             pipe.incr(name(number), hits).ignore().expire(name(number), window.saturating_mul(2)).ignore();
         }
         pipe.get(name(number)).get(name(number - 1));
-        let (current, before): (Option<u64>, Option<u64>) = pipe.query_async(&mut self.link.clone()).await?;
+        let (current, before): (Option<u64>, Option<u64>) =
+            pipe.query_async(&mut self.link.connection()).await?;
         let windows = Windows { number, current: current.unwrap_or(0), before: before.unwrap_or(0) };
         Ok(windows.sliding(window, now))
-    }
-
-    async fn look(&self) {
-        let mut link = self.link.clone();
-        let asked = redis::cmd("PING");
-        self.heard(tokio::time::timeout(PATIENCE, asked.query_async::<String>(&mut link)).await);
-    }
-
-    /// What Redis said, if anything; and whether it is there goes to the log each time it changes.
-    fn heard<T>(&self, answer: Result<redis::RedisResult<T>, tokio::time::error::Elapsed>) -> Option<T> {
-        match answer {
-            Ok(Ok(answer)) => {
-                if self.is_away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("Redis is back; the servers count together again");
-                }
-                return Some(answer);
-            }
-            Ok(Err(error)) => self.away(&error.to_string()),
-            Err(_) => self.away("it did not answer in time"),
-        }
-        None
-    }
-
-    fn away(&self, error: &str) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error, "Redis is away; this server counts by itself");
-        }
-        let until = u64::try_from((self.born.elapsed() + REST).as_millis()).unwrap_or(u64::MAX);
-        self.away_until.store(until, Ordering::Relaxed);
     }
 }
 

@@ -5,24 +5,18 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Script, ScriptInvocation};
 
 use super::error::OpenError;
+use super::redis_link::RedisLink;
 use crate::api_key::format::PublicId;
 use crate::api_key::plan::Class;
 use crate::api_key::window::{Standing, Window};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
-/// How long Redis may take before this server limits by itself.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long Redis is left alone after it failed.
-const REST: Duration = Duration::from_secs(1);
 /// Locks, so that requests of different keys do not wait for each other.
 const SHARDS: usize = 64;
 /// How many windows one shard holds before idle ones are thrown away.
@@ -232,13 +226,10 @@ impl Memory {
 
 /// Limits in Redis.
 struct Shared {
-    link: ConnectionManager,
+    link: RedisLink,
     spend: Script,
     lease: Script,
     release: Script,
-    born: Instant,
-    /// Milliseconds since `born` until which Redis is not asked.
-    away_until: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -249,40 +240,22 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     fn open(url: &Secret<String>) -> Result<Self, OpenError> {
-        let wrong = |e: redis::RedisError| OpenError::RedisAddress(e.to_string());
-        let client = redis::Client::open(url.reveal().as_str()).map_err(wrong)?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_max_delay(REST)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
         Ok(Self {
-            link: ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?,
+            link: RedisLink::open(url, ("limits keys", "limit keys"))?,
             spend: Script::new(SPEND),
             lease: Script::new(LEASE),
             release: Script::new("return redis.call('ZREM', KEYS[1], ARGV[1])"),
-            born: Instant::now(),
-            away_until: AtomicU64::new(0),
         })
     }
 
     /// The answer of a script; `None` while Redis is away.
     async fn ask<T: redis::FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Option<T> {
-        if self.born.elapsed() >= Duration::from_millis(self.away_until.load(Ordering::Relaxed)) {
-            match tokio::time::timeout(PATIENCE, call.invoke_async(&mut self.link.clone())).await {
-                Ok(Ok(answer)) => return Some(answer),
-                Ok(Err(error)) => self.away(&error.to_string()),
-                Err(_) => self.away("it did not answer in time"),
-            }
+        let mut connection = self.link.connection();
+        let answer = self.link.ask(call.invoke_async(&mut connection)).await;
+        if answer.is_none() {
+            metrics::counter!("cnx_limits_fallback_total").increment(1);
         }
-        metrics::counter!("cnx_limits_fallback_total").increment(1);
-        None
-    }
-
-    fn away(&self, error: &str) {
-        tracing::warn!(error, "Redis is away; this server limits keys by itself");
-        let until = u64::try_from((self.born.elapsed() + REST).as_millis()).unwrap_or(u64::MAX);
-        self.away_until.store(until, Ordering::Relaxed);
+        answer
     }
 }
 
@@ -385,7 +358,7 @@ mod tests {
         assert!(shared.release(key, "1").await && !shared.release(key, "1").await);
         assert!(shared.lease((key, "3", Lease::Take), 2, 30, now).await.allowed);
         // Redis that lost everything closes no stream: who holds it brings it back. What nobody holds stays gone (F9).
-        let mut link = shared.shared.as_ref().unwrap().link.clone();
+        let mut link = shared.shared.as_ref().unwrap().link.connection();
         let _: u8 = redis::cmd("DEL").arg(format!("cnx:s:{key}")).query_async(&mut link).await.unwrap();
         assert!(!shared.lease((key, "1", Lease::Renew), 2, 30, now).await.allowed);
         assert_eq!(

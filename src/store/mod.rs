@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod organizations;
 mod pool;
 mod readers;
+mod redis_link;
 mod row;
 mod schema;
 pub mod service_accounts;

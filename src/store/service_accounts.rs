@@ -93,7 +93,7 @@ pub fn insert(conn: &mut Conn, account: &ServiceAccount) -> Result<(), StoreErro
         ))
         .execute(conn)
         .map_err(|e| duplicate(e, &["name"]))?;
-    changed(conn, &account.id, account.created_at)
+    changes::record(conn, ChangeKind::ServiceAccount, account.id.as_str(), account.created_at)
 }
 
 /// Takes the account's row for the rest of the transaction, so that two changes of its keys come one after the other, and
@@ -118,10 +118,7 @@ pub fn set_disabled(
             service_accounts::updated_at.eq(now.as_secs()),
         ))
         .execute(conn)?;
-    if rows == 1 {
-        changed(conn, id, now)?;
-    }
-    Ok(rows == 1)
+    changed(conn, id, rows, now)
 }
 
 /// Adds a public key; `Duplicate("kid")` when the account has, or had, one of that name.
@@ -137,7 +134,7 @@ pub fn insert_key(conn: &mut Conn, id: &ClientId, key: &AccountKey) -> Result<()
         ))
         .execute(conn)
         .map_err(|e| duplicate(e, &["kid"]))?;
-    changed(conn, id, key.created_at)
+    changes::record(conn, ChangeKind::ServiceAccount, id.as_str(), key.created_at)
 }
 
 /// Lets a key end at `at`, unless it ends earlier already.
@@ -152,7 +149,7 @@ pub fn end_key(
         service_account_keys::expires_at.is_null().or(service_account_keys::expires_at.gt(at.as_secs())),
     );
     diesel::update(row).set(service_account_keys::expires_at.eq(at.as_secs())).execute(conn)?;
-    changed(conn, id, now)
+    changes::record(conn, ChangeKind::ServiceAccount, id.as_str(), now)
 }
 
 /// Revokes a key; whether this call did.
@@ -161,10 +158,7 @@ pub fn revoke_key(conn: &mut Conn, id: &ClientId, kid: &str, now: Timestamp) -> 
         .find((id.as_str(), kid))
         .filter(service_account_keys::revoked_at.is_null());
     let rows = diesel::update(row).set(service_account_keys::revoked_at.eq(now.as_secs())).execute(conn)?;
-    if rows == 1 {
-        changed(conn, id, now)?;
-    }
-    Ok(rows == 1)
+    changed(conn, id, rows, now)
 }
 
 /// Notes that a key was used; forward only, and once in a minute (pitfall 10).
@@ -177,8 +171,11 @@ pub fn note_use(conn: &mut Conn, id: &ClientId, kid: &str, now: Timestamp) -> Re
     Ok(())
 }
 
-fn changed(conn: &mut Conn, id: &ClientId, now: Timestamp) -> Result<(), StoreError> {
-    changes::record(conn, ChangeKind::ServiceAccount, id.as_str(), now)
+fn changed(conn: &mut Conn, id: &ClientId, rows: usize, now: Timestamp) -> Result<bool, StoreError> {
+    if rows == 1 {
+        changes::record(conn, ChangeKind::ServiceAccount, id.as_str(), now)?;
+    }
+    Ok(rows == 1)
 }
 
 fn key((_, kid, alg, jwk, created, expires, revoked, used): KeyRow) -> Result<AccountKey, StoreError> {

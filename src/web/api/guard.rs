@@ -2,15 +2,15 @@
 //! widen keys: whoever holds one would otherwise hold all.
 
 use actix_web::http::header;
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::Problem;
 use crate::api_key::permission::{Permissions, is_word};
 use crate::api_key::plan::Class;
 use crate::app::App;
-use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
+use crate::flow::check::{Allowed, Asked, Verdict, check};
 use crate::oauth::params::Params;
-use crate::web::{extract, refuse, reply};
+use crate::web::{extract, refuse};
 
 /// What a key may be used for at `/v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum By {
 /// among its own reads and writes.
 const ASKING: &str = "keys:verify";
 
-/// The caller, when it may do what needs `scope`. What a key does here counts as anywhere else; the answer tells it ([`told`]).
+/// The caller, when it may do what needs `scope`. What a key does here counts as anywhere else; the answer tells it ([`super::answer`]).
 pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) -> Result<Allowed, Problem> {
     let credential = credential(req)?;
     let asked = Asked {
@@ -61,14 +61,6 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
 pub(super) fn own(caller: &Allowed) -> Permissions {
     let words = caller.scopes.split(' ').filter(|word| is_word(word));
     Permissions::parse(words).unwrap_or_default()
-}
-
-/// An answer with the limit that the request was counted against.
-pub(super) fn told(app: &App, req: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
-    if let Some(limit) = req.extensions().get::<Limit>() {
-        reply::tell_limit(&mut answer, limit, app.now().as_secs());
-    }
-    answer
 }
 
 /// Refuses words that no scope can be, so that a mistake of a gateway's settings says so.

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{By, caller, own, told, wanted};
-use super::{Problem, version};
+use super::guard::{By, caller, own, wanted};
+use super::{Problem, answer, ip, members, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
 use crate::api_key::permission::Permissions;
@@ -17,7 +17,7 @@ use crate::flow::audit::{self, Act};
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::store::api_keys;
-use crate::web::{Node, extract, refuse, reply};
+use crate::web::{Node, extract, refuse};
 
 /// Keys in one page of the list at most.
 const PAGE: usize = 200;
@@ -144,15 +144,6 @@ pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload
     answer(&app, &req, do_verify(&app, &req, payload).await, false)
 }
 
-fn answer(app: &Node, req: &HttpRequest, done: Result<Value, Problem>, created: bool) -> HttpResponse {
-    let answer = match done {
-        Ok(document) if created => reply::created(&document),
-        Ok(document) => reply::json(&document),
-        Err(problem) => refuse::problem(req, &problem),
-    };
-    told(app, req, answer)
-}
-
 /// A body that may be left out.
 async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
     app: &Node,
@@ -161,15 +152,14 @@ async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
 ) -> Result<T, Problem> {
     match extract::optional_json(app, req, payload).await? {
         None => Ok(T::default()),
-        Some(body) => serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string())),
+        Some(body) => members(body),
     }
 }
 
 async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
     version(req)?;
     let by = caller(app, req, "keys:write", By::TokenOnly).await?;
-    let body = extract::json(app, req, payload).await?;
-    let asked: Mint = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let asked: Mint = members(extract::json(app, req, payload).await?)?;
     let field =
         |field: &'static str, problem: &str| refused(KeyError::Field { field, problem: problem.to_owned() });
     let scopes =
@@ -257,15 +247,8 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
 async fn do_verify(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
     version(req)?;
     caller(app, req, "keys:verify", By::Anybody).await?;
-    let body = extract::json(app, req, payload).await?;
-    let asked: Verify = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
-    let address = match &asked.ip {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| Problem {
-            field: Some("ip"),
-            ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
-        })?),
-    };
+    let asked: Verify = members(extract::json(app, req, payload).await?)?;
+    let address = ip(asked.ip.as_deref())?;
     if asked.cost.is_some() && asked.method.is_none() {
         let problem = "cost: method is needed beside it, which says what is counted";
         return Err(Problem { field: Some("cost"), ..Problem::invalid(problem) });

@@ -5,7 +5,12 @@ pub(super) mod keys;
 pub(super) mod service_accounts;
 pub(super) mod streams;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Node, refuse, reply};
+use crate::flow::check::Limit;
 
 /// The versions that are spoken, the newest first.
 pub(super) const VERSIONS: [&str; 1] = ["2024-10"];
@@ -59,4 +64,35 @@ pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
             Err(Problem::new(400, "unknown_api_version", format!("X-API-Version: allowed are {known}")))
         }
     }
+}
+
+/// What a handler came to, with the limit that the request was counted against.
+pub(super) fn answer(
+    app: &Node,
+    req: &HttpRequest,
+    done: Result<Value, Problem>,
+    created: bool,
+) -> HttpResponse {
+    let mut answer = match done {
+        Ok(document) if created => reply::created(&document),
+        Ok(document) => reply::json(&document),
+        Err(problem) => refuse::problem(req, &problem),
+    };
+    if let Some(limit) = req.extensions().get::<Limit>() {
+        reply::tell_limit(&mut answer, limit, app.now().as_secs());
+    }
+    answer
+}
+
+/// The members of a body; what is missing, unknown or of another type is named.
+pub(super) fn members<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))
+}
+
+/// The address in the member `ip`.
+pub(super) fn ip(text: Option<&str>) -> Result<Option<std::net::IpAddr>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| Problem {
+        field: Some("ip"),
+        ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
+    })
 }

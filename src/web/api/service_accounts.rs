@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, version};
+use super::{Problem, answer, members, version};
 use crate::base::time::Timestamp;
 use crate::flow::service_accounts::{self, AccountError};
 use crate::oauth::error::OAuthError;
-use crate::web::{Node, extract, refuse, reply};
+use crate::web::{Node, extract, refuse};
 
 /// The body.
 #[derive(Deserialize)]
@@ -29,17 +29,13 @@ pub(in crate::web) async fn publish_key(
     id: Path<String>,
     payload: Payload,
 ) -> HttpResponse {
-    match publish(&app, &req, &id, payload).await {
-        Ok(body) => reply::created(&body),
-        Err(problem) => refuse::problem(&req, &problem),
-    }
+    answer(&app, &req, publish(&app, &req, &id, payload).await, true)
 }
 
 async fn publish(app: &Node, req: &HttpRequest, id: &str, payload: Payload) -> Result<Value, Problem> {
     version(req)?;
     let assertion = extract::bearer(req, None).map_err(|error| not_authorised(&error))?;
-    let body = extract::json(app, req, payload).await?;
-    let new: NewKey = serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))?;
+    let new: NewKey = members(extract::json(app, req, payload).await?)?;
     let text = match &new.public_key {
         Value::String(pem) => pem.clone(),
         other => other.to_string(),

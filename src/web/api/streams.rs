@@ -1,12 +1,12 @@
 //! `/v1/streams`: leases of WebSocket streams, of which a key may have so many at once. A lease that is not renewed ends by itself.
 
 use actix_web::web::{Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::guard::{By, caller, wanted};
-use super::{Problem, version};
+use super::{Problem, answer, ip, members, version};
 use crate::api_key::format::PublicId;
 use crate::api_key::key::Refusal;
 use crate::api_key::plan::{Class, WINDOW};
@@ -14,8 +14,8 @@ use crate::api_key::window::Standing;
 use crate::base::encoding::base62;
 use crate::base::secret::Fingerprint;
 use crate::flow::check::{Asked, Limit, Verdict, check};
-use crate::store::limits::{Held, Lease};
-use crate::web::{Node, extract, refuse, reply};
+use crate::store::limits::Lease;
+use crate::web::{Node, extract, refuse};
 
 /// How long a lease lasts without being renewed, in seconds: a stream whose holder was killed is free again after that.
 const LIFE: i64 = WINDOW;
@@ -37,22 +37,12 @@ struct Open {
 
 /// `POST /v1/streams`
 pub(in crate::web) async fn open(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    let (mut answer, limit) = match do_open(&app, &req, payload).await {
-        Ok((document, limit)) => (reply::created(&document), Some(limit)),
-        Err((problem, limit)) => (refuse::problem(&req, &problem), limit),
-    };
-    if let Some(limit) = limit {
-        reply::tell_limit(&mut answer, &limit, app.now().as_secs());
-    }
-    answer
+    answer(&app, &req, do_open(&app, &req, payload).await, true)
 }
 
 /// `PUT /v1/streams/{id}`
 pub(in crate::web) async fn renew(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
-    match do_renew(&app, &req, &id).await {
-        Ok(document) => reply::json(&document),
-        Err(problem) => refuse::problem(&req, &problem),
-    }
+    answer(&app, &req, do_renew(&app, &req, &id).await, false)
 }
 
 /// `DELETE /v1/streams/{id}`
@@ -67,65 +57,49 @@ pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>)
             Err(gone())
         }
     };
-    match done.await {
-        Ok(document) => reply::json(&document),
-        Err(problem) => refuse::problem(&req, &problem),
-    }
+    answer(&app, &req, done.await, false)
 }
 
-async fn do_open(
-    app: &Node,
-    req: &HttpRequest,
-    payload: Payload,
-) -> Result<(Value, Limit), (Problem, Option<Limit>)> {
-    let plain = |problem: Problem| (problem, None);
-    version(req).map_err(plain)?;
-    caller(app, req, "keys:verify", By::Anybody).await.map_err(plain)?;
-    let body = extract::json(app, req, payload).await.map_err(plain)?;
-    let asked: Open = serde_json::from_value(body).map_err(|e| plain(Problem::invalid(e.to_string())))?;
-    let address = match &asked.ip {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            plain(Problem {
-                field: Some("ip"),
-                ..Problem::invalid("ip: an address is needed, such as 203.0.113.7 or 2001:db8::7")
-            })
-        })?),
-    };
+async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+    version(req)?;
+    caller(app, req, "keys:verify", By::Anybody).await?;
+    let asked: Open = members(extract::json(app, req, payload).await?)?;
+    let address = ip(asked.ip.as_deref())?;
     let now = app.now();
     let question = Asked {
         credential: &asked.key,
-        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str)).map_err(plain)?,
+        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str))?,
         address,
         resource: asked.resource.as_deref(),
         ..Asked::default()
     };
-    let verdict = check(app, &question, now).await.map_err(|error| plain(refuse::problem_of(&error)))?;
+    let verdict = check(app, &question, now).await.map_err(|error| refuse::problem_of(&error))?;
     let allowed = match verdict {
         Verdict::Allowed(allowed) => *allowed,
         // The field tells it from a caller who may not ask.
         Verdict::Refused { refusal, .. } => {
-            return Err(plain(Problem { field: Some("key"), ..refuse::refusal_of(&refusal, None) }));
+            return Err(Problem { field: Some("key"), ..refuse::refusal_of(&refusal, None) });
         }
     };
     let (Some(key), Some(secret)) = (allowed.key, allowed.secret) else {
-        return Err(plain(Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") }));
+        return Err(Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") });
     };
     let budget = app.budget(&key, Class::Streams);
     let lease = base62(&app.entropy.bytes::<16>());
     let held = app.limits.lease((key.id, &lease, Lease::Take), budget.most(), LIFE, now).await;
-    let limit = Limit { budget, standing: standing(held) };
+    let standing = Standing { allowed: held.allowed, remaining: held.remaining, more_in: LIFE };
+    let limit = Limit { budget, standing };
+    req.extensions_mut().insert(limit);
     if !held.allowed {
-        return Err((refuse::refusal_of(&Refusal::RateLimited, Some(limit)), Some(limit)));
+        return Err(refuse::refusal_of(&Refusal::RateLimited, Some(limit)));
     }
-    let document = json!({
+    Ok(json!({
         "id": format!("{}-{}-{lease}", key.id, mark(&secret)),
         "key_id": key.id.to_string(),
         "expires_in": LIFE,
         "renew_in": RENEWAL,
         "remaining": held.remaining,
-    });
-    Ok((document, limit))
+    }))
 }
 
 /// A key that was revoked meanwhile renews no stream, and neither does a secret that a rotation ended: its holder closes it (S-K8).
@@ -142,10 +116,6 @@ async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Prob
     let budget = app.budget(&key, Class::Streams);
     let held = app.limits.lease((key_id, lease, Lease::Renew), budget.most(), LIFE, now).await;
     if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE, "renew_in": RENEWAL })) } else { Err(gone()) }
-}
-
-fn standing(held: Held) -> Standing {
-    Standing { allowed: held.allowed, remaining: held.remaining, more_in: LIFE }
 }
 
 /// What a stream's id says of the secret that it was opened with: enough of the keyed hash to know it again among two.
