@@ -5,6 +5,7 @@
 mod fetch;
 mod hashing;
 mod master_key;
+mod refusals;
 mod remote_keys;
 mod snapshot;
 mod uses;
@@ -23,10 +24,11 @@ use crate::jose::keyring::KeyPolicy;
 use crate::store::counters::Counters;
 use crate::store::limits::Limits;
 use crate::store::lock::ServeLock;
-use crate::store::{OpenError, Store, StoreOptions, meta, migrate};
+use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
+pub use self::refusals::Refusals;
 pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;
 pub use self::uses::Uses;
@@ -59,6 +61,7 @@ pub struct App {
     /// Password hashing, bounded.
     pub hashing: Hashing,
     uses: Uses,
+    refusals: Refusals,
     fetcher: Fetcher,
     remote_keys: RemoteKeys,
     snapshots: Snapshots,
@@ -148,11 +151,15 @@ impl App {
             made.write()?;
         }
         let store = Store::open(&options).map_err(refused)?;
-        let ours = check.clone();
+        let (ours, keys, now) = (check.clone(), vault.clone(), clock.now());
         let kept = store
             .write(move |conn| {
                 meta::set_once(conn, meta::KEY_CHECK, &ours)?;
-                meta::find(conn, meta::KEY_CHECK)
+                let kept = meta::find(conn, meta::KEY_CHECK)?;
+                if kept.as_deref() == Some(ours.as_str()) {
+                    audit::begin(conn, &keys, now)?;
+                }
+                Ok(kept)
             })
             .await
             .map_err(|e| StartError::Database {
@@ -179,6 +186,7 @@ impl App {
             limits,
             hashing,
             uses: Uses::default(),
+            refusals: Refusals::default(),
             fetcher,
             remote_keys: RemoteKeys::default(),
             snapshots,

@@ -22,7 +22,9 @@ mod values;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Shown, Source, load, process_environment};
-pub use stated::{ApiKeys, Database, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens};
+pub use stated::{
+    ApiKeys, Audit, Database, Leaks, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens,
+};
 pub use values::{DatabaseUrl, Issuer};
 
 /// Every setting in force, checked.
@@ -60,6 +62,10 @@ pub struct Settings {
     pub service_accounts: ServiceAccounts,
     /// API keys.
     pub api_keys: ApiKeys,
+    /// Keys that are found in public.
+    pub leaks: Leaks,
+    /// The audit log.
+    pub audit: Audit,
     /// What this server may fetch from others.
     pub outbound: Outbound,
     /// Password policy and cost.

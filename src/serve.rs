@@ -136,6 +136,7 @@ impl Running {
         }
         drop(self.jobs);
         crate::jobs::flush_usage::flush(&self.app).await;
+        crate::jobs::write_refusals::flush(&self.app).await;
         let app = self.app;
         if let Err(error) = tokio::task::spawn_blocking(move || app.store.close()).await {
             tracing::error!(%error, "the store could not be closed");

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::allowlist;
 use super::format::{Environment, PublicId, masked};
+use super::leak::LeakPolicy;
 use super::permission::Permissions;
 use super::plan::Overrides;
 use crate::base::id::OrganizationId;
@@ -118,6 +119,10 @@ pub struct ApiKey {
     pub revoked_reason: Option<String>,
     /// When its secret is to be replaced.
     pub rotation_due_at: Option<Timestamp>,
+    /// What becomes of it when it is found in public; as the settings say when absent.
+    pub leak_policy: Option<LeakPolicy>,
+    /// When it was last found in public.
+    pub leaked_at: Option<Timestamp>,
     /// Its last use, as far as it was written down.
     pub last_use: Option<LastUse>,
 }
@@ -210,6 +215,8 @@ mod tests {
             revoked_at: None,
             revoked_reason: None,
             rotation_due_at: None,
+            leak_policy: None,
+            leaked_at: None,
             last_use: None,
         }
     }

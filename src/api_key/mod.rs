@@ -4,6 +4,7 @@
 pub mod allowlist;
 pub mod format;
 pub mod key;
+pub mod leak;
 pub mod permission;
 pub mod plan;
 pub mod window;

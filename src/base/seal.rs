@@ -70,10 +70,12 @@ pub enum MacPurpose {
     Assertion,
     /// API keys at rest, behind the number of the pepper.
     ApiKey,
+    /// The chain of the audit log.
+    Audit,
 }
 
 impl MacPurpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::ClientSecret,
         Self::Session,
         Self::OneTimeLink,
@@ -84,6 +86,7 @@ impl MacPurpose {
         Self::KeyCheck,
         Self::Assertion,
         Self::ApiKey,
+        Self::Audit,
     ];
 
     const fn label(self) -> &'static str {
@@ -98,6 +101,7 @@ impl MacPurpose {
             Self::KeyCheck => "cnx mac key check v1",
             Self::Assertion => "cnx mac assertion v1",
             Self::ApiKey => "cnx mac api key v1",
+            Self::Audit => "cnx mac audit v1",
         }
     }
 }

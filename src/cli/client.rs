@@ -5,7 +5,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, Refused, client_add, duration, print};
+use super::{Context, Refused, by, client_add, duration, print};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::flow::clients::{self, ClientError};
@@ -66,7 +66,7 @@ fn add(context: &Context, arguments: &client_add::Add) -> Result<(), Refused> {
     let (id, secret, metadata) = client_add::registration(arguments)?;
     let brought = secret.is_some();
     context.with_app(|app| async move {
-        let (client, secret) = clients::add(&app, metadata, id, secret).await?;
+        let (client, secret) = clients::add(&app, &by(), metadata, id, secret).await?;
         let mut document = described(&client)?;
         insert_secret(&mut document, secret.as_ref());
         context.show(&document, || {
@@ -116,7 +116,7 @@ fn show(context: &Context, id: &str) -> Result<(), Refused> {
 
 fn rotate_secret(context: &Context, arguments: &RotateSecret) -> Result<(), Refused> {
     context.with_database(|app| async move {
-        let secret = clients::rotate_secret(&app, &arguments.client_id, arguments.overlap).await?;
+        let secret = clients::rotate_secret(&app, &by(), &arguments.client_id, arguments.overlap).await?;
         let client = clients::find(&app, &arguments.client_id).await?;
         let before = client.secrets.iter().find_map(|s| s.expires_at).map(Timestamp::to_rfc3339);
         let document = json!({
@@ -140,7 +140,7 @@ fn rotate_secret(context: &Context, arguments: &RotateSecret) -> Result<(), Refu
 
 fn delete(context: &Context, id: &str) -> Result<(), Refused> {
     context.with_database(|app| async move {
-        clients::delete(&app, id).await?;
+        clients::delete(&app, &by(), id).await?;
         context.show(&json!({ "client_id": id, "deleted": true }), || format!("{id} is deleted"))
     })
 }

@@ -1,15 +1,18 @@
-//! What `cnx serve --dev` puts into its throw-away folder: an administrator with something to tell in every scope, and two
-//! clients that accept any loopback redirect URI. All of it is printed once and gone with the process.
+//! What `cnx serve --dev` puts into its throw-away folder: an administrator with something to tell in every scope, two
+//! clients that accept any loopback redirect URI, and an API key. All of it is printed once and gone with the process.
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::serve::Greeting;
-use super::{Refused, print};
+use super::{Refused, by, print};
+use crate::api_key::permission::Permissions;
+use crate::api_key::plan::Overrides;
 use crate::app::App;
 use crate::base::encoding::base62;
 use crate::base::secret::Secret;
 use crate::flow::clients;
+use crate::flow::keys::{self, NewKey};
 use crate::flow::people::{self, NewPerson};
 use crate::oauth::client::ClientMetadata;
 
@@ -21,7 +24,7 @@ pub(super) fn folder() -> Result<TempDir, Refused> {
         .map_err(|e| Refused::Because(format!("no throw-away folder can be made: {e}")))
 }
 
-/// Makes the administrator and the clients, and says how to use them.
+/// Makes the administrator, the clients and the key, and says how to use them.
 pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
     let password = typeable(&app.entropy.bytes::<14>());
     let administrator = NewPerson {
@@ -33,11 +36,13 @@ pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
         claims: claims(),
         password: Some(password.clone()),
     };
-    let administrator = people::add(app, administrator).await?;
-    let (spa, _) = clients::add(app, client("Development SPA", true)?, Some(id("dev-spa")?), None).await?;
+    let administrator = people::add(app, &by(), administrator).await?;
+    let (spa, _) =
+        clients::add(app, &by(), client("Development SPA", true)?, Some(id("dev-spa")?), None).await?;
     let (web, secret) =
-        clients::add(app, client("Development Web App", false)?, Some(id("dev-web")?), None).await?;
+        clients::add(app, &by(), client("Development Web App", false)?, Some(id("dev-web")?), None).await?;
     let secret = secret.ok_or_else(|| Refused::because("dev-web got no secret"))?;
+    let (key, key_text) = keys::mint(app, &by(), key()?).await?;
     let folder = app.settings.data_dir.display().to_string();
     let document = json!({
         "issuer": app.issuer(),
@@ -52,6 +57,7 @@ pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
             { "client_id": spa.id, "token_endpoint_auth_method": "none" },
             { "client_id": web.id, "token_endpoint_auth_method": "client_secret_basic", "client_secret": secret.reveal() },
         ],
+        "api_key": { "key_id": key.id.to_string(), "key": key_text.reveal(), "scopes": key.scopes.words() },
     });
     let table = print::pairs(&[
         ("  issuer", app.issuer().to_owned()),
@@ -64,6 +70,8 @@ pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
         ("  client_id", "dev-web: confidential, PKCE, client_secret_basic or client_secret_post".to_owned()),
         ("  client_secret", secret.reveal().clone()),
         ("  redirect_uri", "any on localhost, 127.0.0.1 and [::1], on any port".to_owned()),
+        ("", String::new()),
+        ("  API key", key_text.reveal().clone()),
     ]);
     let text = format!(
         "CloudNexus Identity {} for development, at {}\nEverything lies in {folder} and goes when the server stops; this is shown once.\n\n{table}",
@@ -90,6 +98,22 @@ fn client(name: &str, public: bool) -> Result<ClientMetadata, Refused> {
         "any_loopback_redirect": true,
     }))
     .map_err(Refused::because)
+}
+
+/// A key that may do everything, from everywhere, for as long as the folder lives.
+fn key() -> Result<NewKey, Refused> {
+    Ok(NewKey {
+        name: "Development".to_owned(),
+        environment: "dev".parse().map_err(Refused::because)?,
+        scopes: Permissions::parse(std::iter::once("*")).map_err(Refused::because)?,
+        description: None,
+        lifetime: None,
+        not_before: None,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        limits: Overrides::default(),
+        leak_policy: None,
+    })
 }
 
 /// Something to give for each scope of OIDC Core §5.4.

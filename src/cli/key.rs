@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{Context, Refused, duration, print, stdin};
+use super::{Context, Refused, by, duration, print, stdin};
 use crate::api_key::allowlist;
 use crate::api_key::format::Environment;
 use crate::api_key::key::ApiKey;
+use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::Overrides;
 use crate::base::time::Timestamp;
@@ -61,6 +62,9 @@ pub(super) struct Mint {
     /// What people say about it
     #[arg(long, value_name = "D")]
     description: Option<String>,
+    /// What becomes of it when it is found in public: notify, disable or revoke; as the settings say when absent
+    #[arg(long, value_name = "POLICY")]
+    leak_policy: Option<LeakPolicy>,
     /// Fewer reads a minute than the tier has
     #[arg(long, value_name = "N")]
     limit_read: Option<u32>,
@@ -139,17 +143,17 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::Show(one) => context
             .with_database(|app| async move { show(context, &keys::find(&app, &one.id).await?, app.now()) }),
         Command::Rotate(arguments) => context.with_database(|app| async move {
-            let (key, secret) = keys::rotate(&app, &arguments.id, arguments.overlap).await?;
+            let (key, secret) = keys::rotate(&app, &by(), &arguments.id, arguments.overlap).await?;
             shown_once(context, &key, secret.reveal(), app.now())
         }),
         Command::Revoke(arguments) => context.with_database(|app| async move {
-            show(context, &keys::revoke(&app, &arguments.id, arguments.reason).await?, app.now())
+            show(context, &keys::revoke(&app, &by(), &arguments.id, arguments.reason).await?, app.now())
         }),
         Command::Disable(one) => context.with_database(|app| async move {
-            show(context, &keys::set_disabled(&app, &one.id, true).await?, app.now())
+            show(context, &keys::set_disabled(&app, &by(), &one.id, true).await?, app.now())
         }),
         Command::Enable(one) => context.with_database(|app| async move {
-            show(context, &keys::set_disabled(&app, &one.id, false).await?, app.now())
+            show(context, &keys::set_disabled(&app, &by(), &one.id, false).await?, app.now())
         }),
         Command::Verify(arguments) => verify(context, &arguments),
     }
@@ -167,6 +171,7 @@ fn mint(context: &Context, arguments: Mint) -> Result<(), Refused> {
         not_before: arguments.not_before,
         allow: arguments.allow_ip,
         deny: arguments.deny_ip,
+        leak_policy: arguments.leak_policy,
         limits: Overrides {
             read: arguments.limit_read,
             write: arguments.limit_write,
@@ -175,7 +180,7 @@ fn mint(context: &Context, arguments: Mint) -> Result<(), Refused> {
         },
     };
     context.with_app(|app| async move {
-        let (key, secret) = keys::mint(&app, new, "command line").await?;
+        let (key, secret) = keys::mint(&app, &by(), new).await?;
         shown_once(context, &key, secret.reveal(), app.now())
     })
 }

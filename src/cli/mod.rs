@@ -14,9 +14,11 @@ use crate::app::{App, Role, store_options};
 use crate::base::entropy::Entropy;
 use crate::base::time::Clock;
 use crate::config::{self, ConfigError, Loaded};
+use crate::flow::audit::By;
 use crate::oauth::error::OAuthError;
 use crate::store::{StoreError, migrate as migrations};
 
+mod audit;
 mod client;
 mod client_add;
 mod dev;
@@ -79,6 +81,9 @@ enum Command {
     /// Outside issuers whose tokens speak for a service account: add, list, remove
     #[command(subcommand)]
     Trust(trust::Command),
+    /// The audit log: look at the newest events, verify that nothing was changed, export
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// The server's own signing keys: list, rotate, revoke
     #[command(subcommand)]
     SigningKey(signing_key::Command),
@@ -106,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Scan(arguments) => scan::run(&context, &arguments),
         Command::Key(command) => key::run(&context, command),
         Command::Trust(command) => trust::run(&context, command),
+        Command::Audit(command) => audit::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),
     };
     match done {
@@ -162,6 +168,11 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         Self::because(error)
     }
+}
+
+/// Who uses the command line, for the audit log: the account of the operating system.
+fn by() -> By {
+    By::command_line(rustix::process::getuid().as_raw())
 }
 
 impl Context {

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, Refused, duration, print, stdin};
+use super::{Context, Refused, by, duration, print, stdin};
 use crate::base::algorithm::Algorithm;
 use crate::base::time::Timestamp;
 use crate::flow::service_accounts::{self, AccountError};
@@ -142,7 +142,7 @@ fn add(context: &Context, arguments: Add) -> Result<(), Refused> {
         jwks_uri: arguments.jwks_uri,
     };
     context.with_app(|app| async move {
-        let account = service_accounts::add(&app, &arguments.name, policy).await?;
+        let account = service_accounts::add(&app, &by(), &arguments.name, policy).await?;
         show(context, &account)
     })
 }
@@ -173,7 +173,7 @@ fn list(context: &Context) -> Result<(), Refused> {
 
 fn set_disabled(context: &Context, account: &str, disabled: bool) -> Result<(), Refused> {
     context.with_app(|app| async move {
-        let account = service_accounts::set_disabled(&app, account, disabled).await?;
+        let account = service_accounts::set_disabled(&app, &by(), account, disabled).await?;
         show(context, &account)
     })
 }
@@ -183,13 +183,13 @@ fn add_key(context: &Context, arguments: &KeyAdd) -> Result<(), Refused> {
     context.with_app(|app| async move {
         let account = service_accounts::find(&app, &arguments.account).await?;
         if let Some(text) = public {
-            let key = service_accounts::register_key(&app, &account, &text, arguments.expires).await?;
+            let key = service_accounts::register_key(&app, &by(), &account, &text, arguments.expires).await?;
             let document = described_key(&account, &key);
             return context.show(&document, || key_lines(&account, &key));
         }
         let usual = if account.policy.google_auth { Algorithm::Rs256 } else { Algorithm::Es256 };
         let alg = arguments.alg.unwrap_or(usual);
-        let (key, pem) = service_accounts::make_key(&app, &account, alg, arguments.expires).await?;
+        let (key, pem) = service_accounts::make_key(&app, &by(), &account, alg, arguments.expires).await?;
         let file = service_accounts::key_file(&app, &account, &key, &pem);
         // The file itself, with and without --json, so that it can be sent where it is to lie.
         context.show(&file, || serde_json::to_string_pretty(&file).unwrap_or_default())
@@ -230,7 +230,7 @@ fn list_keys(context: &Context, account: &str) -> Result<(), Refused> {
 fn revoke_key(context: &Context, arguments: &KeyRevoke) -> Result<(), Refused> {
     context.with_app(|app| async move {
         let account = service_accounts::find(&app, &arguments.account).await?;
-        service_accounts::revoke_key(&app, &account, &arguments.kid).await?;
+        service_accounts::revoke_key(&app, &by(), &account, &arguments.kid).await?;
         show(context, &service_accounts::find(&app, account.id.as_str()).await?)
     })
 }

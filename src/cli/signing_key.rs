@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, Refused, print};
+use super::{Context, Refused, by, print};
 use crate::app::App;
 use crate::base::algorithm::Algorithm;
 use crate::base::time::Timestamp;
@@ -49,14 +49,14 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
             let algorithms = arguments.alg.map_or_else(|| Algorithm::ALL.to_vec(), |alg| vec![alg]);
             let mut next = Vec::new();
             for alg in algorithms {
-                next.push(signing_keys::rotate(&app, alg, arguments.now).await?);
+                next.push(signing_keys::rotate(&app, &by(), alg, arguments.now).await?);
             }
             let keys: Vec<KeyStatus> =
                 statuses(&app)?.into_iter().filter(|k| next.contains(&k.kid)).collect();
             show(context, &keys)
         }),
         Command::Revoke(arguments) => context.with_app(|app| async move {
-            if !signing_keys::revoke(&app, &arguments.kid).await? {
+            if !signing_keys::revoke(&app, &by(), &arguments.kid).await? {
                 return Err(Refused::Because(format!(
                     "{}: there is no such key; `cnx signing-key list` shows what there is",
                     arguments.kid

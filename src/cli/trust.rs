@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, Refused, duration, print, stdin};
+use super::{Context, Refused, by, duration, print, stdin};
 use crate::flow::trust::{self, NewRule};
 use crate::oauth::assertion::LONGEST;
 use crate::oauth::service_account::ServiceAccount;
@@ -156,7 +156,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::Add(provider) => add(context, *provider),
         Command::List(arguments) => list(context, arguments.service_account.as_deref()),
         Command::Remove(arguments) => context.with_app(|app| async move {
-            if !trust::remove(&app, &arguments.id).await? {
+            if !trust::remove(&app, &by(), &arguments.id).await? {
                 return Err(Refused::Because(format!(
                     "{}: there is no such rule; `cnx trust list` shows what there is",
                     arguments.id
@@ -172,7 +172,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
 fn add(context: &Context, provider: Provider) -> Result<(), Refused> {
     let (new, account) = rule(provider)?;
     context.with_app(|app| async move {
-        let (account, rule) = trust::add(&app, &account, new).await?;
+        let (account, rule) = trust::add(&app, &by(), &account, new).await?;
         context.show(&described(&account, &rule), || {
             let claims: Vec<String> = rule
                 .claims

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{Context, Refused, print, stdin};
+use super::{Context, Refused, by, print, stdin};
 use crate::account::user::User;
 use crate::app::App;
 use crate::base::time::Timestamp;
@@ -108,7 +108,7 @@ fn add(context: &Context, arguments: Add) -> Result<(), Refused> {
         password,
     };
     context.with_app(|app| async move {
-        let user = people::add(&app, person).await?;
+        let user = people::add(&app, &by(), person).await?;
         let link = if user.password.is_none() { Some(password_link(&app, &user).await?) } else { None };
         print_user(context, &user, link.as_ref())
     })
@@ -151,7 +151,7 @@ async fn everybody(app: &App) -> Result<Vec<User>, Refused> {
 fn set_disabled(context: &Context, user: &str, disabled: bool) -> Result<(), Refused> {
     context.with_app(|app| async move {
         let user = find(&app, user).await?;
-        people::set_disabled(&app, user.id, disabled).await?;
+        people::set_disabled(&app, &by(), user.id, disabled).await?;
         let user = find(&app, &user.id.to_string()).await?;
         print_user(context, &user, None)
     })
@@ -163,7 +163,7 @@ fn set_password(context: &Context, arguments: &SetPassword) -> Result<(), Refuse
         let user = find(&app, &arguments.user).await?;
         match password {
             Some(password) => {
-                people::set_password(&app, &user, password).await?;
+                people::set_password(&app, &by(), &user, password).await?;
                 print_user(context, &user, None)
             }
             None => print_user(context, &user, Some(&password_link(&app, &user).await?)),
@@ -187,7 +187,7 @@ struct Link {
 }
 
 async fn password_link(app: &App, user: &User) -> Result<Link, Refused> {
-    let token = link::for_password(app, user.id).await?;
+    let token = link::for_password(app, &by(), user.id).await?;
     Ok(Link {
         url: format!("{}/set-password?token={}", app.issuer(), token.reveal()),
         expires_at: app.now().plus(LINK_LIFE).to_rfc3339(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::error::ConfigError;
-use super::stated::{Stated, StatedOutbound};
+use super::stated::{Leaks, Stated, StatedOutbound};
 use super::values::{DatabaseUrl, Issuer, is_loopback};
 use super::{Log, Outbound, Settings, Tls};
 use crate::base::secret::Secret;
@@ -55,6 +55,8 @@ pub(super) fn check(
         signing: stated.signing,
         service_accounts: stated.service_accounts,
         api_keys: stated.api_keys,
+        leaks: leaks(stated.leaks).map_err(|p| refuse("leaks.github_keys_url", &p))?,
+        audit: stated.audit,
         outbound: outbound(stated.outbound, &refuse)?,
         passwords: stated.passwords,
         limits: stated.limits,
@@ -63,6 +65,14 @@ pub(super) fn check(
     };
     contradictions(&settings, &refuse)?;
     Ok(settings)
+}
+
+fn leaks(stated: Leaks) -> Result<Leaks, String> {
+    let url = &stated.github_keys_url;
+    if !url.is_empty() && !url::Url::parse(url).is_ok_and(|url| url.scheme() == "https") {
+        return Err(format!("\"{url}\" is not an https URL; leave it empty to take no reports from GitHub"));
+    }
+    Ok(stated)
 }
 
 fn outbound(stated: StatedOutbound, refuse: Refuse) -> Result<Outbound, ConfigError> {

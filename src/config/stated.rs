@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use crate::api_key::leak::LeakPolicy;
 use crate::base::algorithm::Algorithm;
 
 const MINUTE: i64 = 60;
@@ -32,6 +33,8 @@ pub(super) struct Stated {
     pub(super) signing: Signing,
     pub(super) service_accounts: ServiceAccounts,
     pub(super) api_keys: ApiKeys,
+    pub(super) leaks: Leaks,
+    pub(super) audit: Audit,
     pub(super) outbound: StatedOutbound,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
@@ -123,6 +126,24 @@ pub struct ApiKeys {
     pub audience: Vec<String>,
 }
 
+/// Keys that are found in public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaks {
+    /// What becomes of a key that was found in public, where the key has no policy of its own.
+    pub policy: LeakPolicy,
+    /// Where GitHub publishes the keys that it signs its reports with; reports of GitHub are not taken when it is empty.
+    pub github_keys_url: String,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// How long events are kept, in seconds; 0 for ever.
+    pub retention_seconds: i64,
+}
+
 /// Password policy and the cost of a hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +211,8 @@ impl Default for Stated {
             signing: Signing::default(),
             service_accounts: ServiceAccounts::default(),
             api_keys: ApiKeys::default(),
+            leaks: Leaks::default(),
+            audit: Audit::default(),
             outbound: StatedOutbound::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
@@ -237,6 +260,21 @@ impl Default for ServiceAccounts {
 impl Default for ApiKeys {
     fn default() -> Self {
         Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new() }
+    }
+}
+
+impl Default for Leaks {
+    fn default() -> Self {
+        Self {
+            policy: LeakPolicy::Revoke,
+            github_keys_url: "https://api.github.com/meta/public_keys/secret_scanning".to_owned(),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_seconds: 400 * DAY }
     }
 }
 
@@ -303,6 +341,7 @@ pub(super) const RANGES: &[Range] = &[
     range("service_accounts.key_warning_seconds", 0, YEAR, "seconds"),
     range("api_keys.rotation_seconds", 0, 10 * YEAR, "seconds, 0 for never"),
     range("api_keys.enterprise_burst", 0, 1_000_000, "requests"),
+    range("audit.retention_seconds", 0, 100 * YEAR, "seconds, 0 for ever"),
     range("passwords.min_length", 8, 64, "characters"),
     range("passwords.argon2_memory_kib", 7168, 4_194_304, "KiB"),
     range("passwords.argon2_passes", 1, 100, "passes"),
@@ -321,8 +360,11 @@ pub(super) const RANGES: &[Range] = &[
 ];
 
 /// Settings whose value is chosen from a list of words.
-pub(super) const CHOICES: &[(&str, &[&str])] =
-    &[("log.format", &["human", "json"]), ("signing.access_token_alg", &["RS256", "ES256", "EdDSA"])];
+pub(super) const CHOICES: &[(&str, &[&str])] = &[
+    ("log.format", &["human", "json"]),
+    ("signing.access_token_alg", &["RS256", "ES256", "EdDSA"]),
+    ("leaks.policy", &["notify", "disable", "revoke"]),
+];
 
 /// Settings whose value is never shown, wholly or in part.
 pub(super) const SECRET: &[&str] = &["database_url", "redis_url"];

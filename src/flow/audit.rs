@@ -1,16 +1,100 @@
 //! What is written down for each act: one enum, so that nothing is written down twice in different words.
 //!
-//! Records go to the log under the target `audit`. They name ids, never secrets.
+//! Everything goes to the log under the target `audit`. What changes something or ends a sign-in goes to the audit log in the database as
+//! well, in the transaction that does it; what is refused goes there in batches, alike ones in one row, so that nobody fills the disk by
+//! being refused. Tokens that are issued stay in the log alone: no table grows with traffic. Records name ids, never secrets.
 
-use std::fmt;
+mod names;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+pub use self::names::{Name, named};
 
 use super::caller::Caller;
+use super::check::Allowed;
+use crate::api_key::permission::{Permissions, is_word};
+use crate::app::App;
 use crate::base::id::{ClientId, FamilyId, UserId};
+use crate::base::seal::Vault;
+use crate::base::time::Timestamp;
 use crate::oauth::error::Why;
+use crate::store::audit::{self, Entry, Outcome, SYSTEM};
+use crate::store::{Conn, StoreError};
+
+/// Who did something, from where, and in which request.
+#[derive(Clone, Debug)]
+pub struct By {
+    actor: String,
+    address: Option<IpAddr>,
+    request_id: Option<String>,
+    may: Option<Permissions>,
+}
+
+/// Who is not known, or not believed.
+const ANYBODY: &str = "anybody";
+
+impl By {
+    /// Somebody with access to the machine, under this account of the operating system.
+    pub fn command_line(uid: u32) -> Self {
+        Self { actor: format!("command_line:{uid}"), address: None, request_id: None, may: None }
+    }
+
+    /// The server itself.
+    pub fn system() -> Self {
+        Self { actor: SYSTEM.to_owned(), address: None, request_id: None, may: None }
+    }
+
+    /// Whoever sent a request, without saying who that is.
+    pub fn anybody(caller: &Caller) -> Self {
+        Self::named(ANYBODY.to_owned(), caller)
+    }
+
+    /// Who showed a key or a token. Nobody gives away more than they have: its scopes bound what they may do.
+    pub fn holder(holder: &Allowed, caller: &Caller) -> Self {
+        let words = holder.scopes.split(' ').filter(|word| is_word(word));
+        let may = Some(Permissions::parse(words).unwrap_or_default());
+        Self { may, ..Self::named(actor_of(&holder.subject), caller) }
+    }
+
+    /// Whether they may give these scopes away.
+    pub(super) fn may_give(&self, scopes: &Permissions) -> bool {
+        self.may.as_ref().is_none_or(|own| own.contains(scopes))
+    }
+
+    fn named(actor: String, caller: &Caller) -> Self {
+        let request_id = Some(caller.request_id.clone());
+        Self { actor, address: Some(caller.address), request_id, may: None }
+    }
+
+    /// As the record of a key names its maker.
+    pub fn owner(&self) -> String {
+        match self.actor.split_once(':') {
+            Some(("command_line", _)) => "command line".to_owned(),
+            Some(("user" | "client", id)) => id.to_owned(),
+            _ => self.actor.clone(),
+        }
+    }
+}
+
+/// The subject of a token or a key, with what kind of thing it is.
+fn actor_of(subject: &str) -> String {
+    if subject.starts_with("key:") {
+        return subject.to_owned();
+    }
+    match subject.parse::<UserId>() {
+        Ok(id) if id.is_version_7() => format!("user:{id}"),
+        _ => format!("client:{subject}"),
+    }
+}
 
 /// Something that happened and that somebody may have to answer for.
 #[derive(Clone, Debug)]
 pub enum Act<'a> {
+    /// Somebody changed something: what, of which id, and what else there is to say.
+    Did(Name, Cow<'a, str>, Value),
     /// A person signed in.
     SignedIn(UserId),
     /// A sign-in was refused. The name that was typed is not written: people type passwords there.
@@ -67,90 +151,210 @@ pub enum Act<'a> {
         /// The key that vouched for it.
         by: &'a str,
     },
-    /// An API key was minted, rotated or revoked through `/v1`.
-    ApiKeyChanged {
-        /// Which of these.
-        what: &'static str,
-        /// The key's id.
-        key: &'a str,
-        /// Who did it.
-        by: &'a str,
-    },
+    /// A key or a token was not good for what was asked: the key where it was recognised, and the code of the answer.
+    CheckRefused(Option<&'a str>, &'static str),
     /// A constant PKCE challenge or nonce was seen again (S-A13).
     ReusedChallenge(&'a ClientId),
 }
 
+/// Longer text of strangers is cut.
+const LONGEST: usize = 200;
+
 impl Act<'_> {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::SignedIn(_) => "user.signed_in",
-            Self::SignInRefused(_) => "user.sign_in_refused",
-            Self::ConsentGiven(..) => "consent.given",
-            Self::ConsentDenied(..) => "consent.denied",
-            Self::TokensIssued(..) => "tokens.issued",
-            Self::ClientTokenIssued(_) => "client_token.issued",
-            Self::ClientRefused(_) => "client.refused",
-            Self::GrantRefused(..) => "grant.refused",
-            Self::ReplayRevoked(..) => "grant.replay_revoked",
-            Self::Revoked(_) => "token.revoked",
-            Self::SignedOut(_) => "user.signed_out",
-            Self::LinkUsed(..) => "link.used",
-            Self::ReusedChallenge(_) => "client.reused_challenge",
-            Self::AssertionRefused { .. } => "assertion.refused",
-            Self::MachineTokenIssued { .. } => "machine_token.issued",
-            Self::TokenExchanged { .. } => "token.exchanged",
-            Self::ApiKeyChanged { what, .. } => what,
-            Self::KeyPublished { .. } => "service_account.key_published",
+    /// The entry of an act; who an act names did it, else `by` says who.
+    fn entry(&self, by: &By, now: Timestamp) -> Entry {
+        let client = |id: &ClientId| Some(format!("client:{id}"));
+        let user = |id: &UserId| Some(format!("user:{id}"));
+        let family = |id: &FamilyId| Some(format!("family:{id}"));
+        let account = |id: &ClientId| Some(format!("service_account:{id}"));
+        let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+        let mut details = Value::Null;
+        let mut reason: Option<&str> = None;
+        let mut refused = false;
+        let (act, actor, subject) = match self {
+            Self::Did(name, id, more) => {
+                details = more.clone();
+                let kind = name.word().split_once('.').map_or("", |(kind, _)| kind);
+                (*name, None, Some(format!("{kind}:{id}")))
+            }
+            Self::SignedIn(id) => (Name::UserSignedIn, user(id), None),
+            Self::SignInRefused(why) => {
+                (reason, refused) = (Some(*why), true);
+                (Name::UserSignInRefused, None, None)
+            }
+            Self::ConsentGiven(id, of) => (Name::ConsentGiven, user(id), client(of)),
+            Self::ConsentDenied(id, of) => (Name::ConsentDenied, user(id), client(of)),
+            Self::TokensIssued(id, of, all) => {
+                details = json!({ "family": all });
+                (Name::TokensIssued, client(of), user(id))
+            }
+            Self::ClientTokenIssued(of) => (Name::ClientTokenIssued, client(of), None),
+            Self::ClientRefused(of) => {
+                refused = true;
+                (Name::ClientRefused, None, of.map(|id| cut(&format!("client:{id}"))))
+            }
+            Self::GrantRefused(of, why) => {
+                (reason, refused) = (Some(why.word()), true);
+                (Name::GrantRefused, client(of), None)
+            }
+            Self::ReplayRevoked(of, all) => (Name::GrantReplayRevoked, client(of), family(all)),
+            Self::Revoked(of) => (Name::TokenRevoked, client(of), None),
+            Self::SignedOut(id) => (Name::UserSignedOut, user(id), None),
+            Self::LinkUsed(purpose, id) => {
+                details = json!({ "purpose": purpose });
+                (Name::LinkUsed, user(id), user(id))
+            }
+            Self::AssertionRefused { issuer, kid, why } => {
+                (reason, refused) = (Some(why.word()), true);
+                details = json!({ "kid": kid.map(cut) });
+                (Name::AssertionRefused, None, Some(cut(&format!("issuer:{issuer}"))))
+            }
+            Self::MachineTokenIssued { account: of, through } => {
+                details = json!({ "through": through });
+                (Name::MachineTokenIssued, account(of), None)
+            }
+            Self::TokenExchanged { client: of, subject } => {
+                (Name::TokenExchanged, client(of), Some(actor_of(subject)))
+            }
+            Self::KeyPublished { account: of, kid, by } => {
+                details = json!({ "kid": kid, "vouched_by": by });
+                (Name::AccountKeyPublished, account(of), account(of))
+            }
+            Self::CheckRefused(key, code) => {
+                (reason, refused) = (Some(*code), true);
+                (Name::CheckRefused, key.map(|id| format!("key:{id}")), None)
+            }
+            Self::ReusedChallenge(of) => (Name::ClientReusedChallenge, client(of), None),
+        };
+        let details = details.as_object().filter(|members| !members.is_empty()).map(|_| details.to_string());
+        Entry {
+            at: now,
+            act: act.word().to_owned(),
+            actor: actor.unwrap_or_else(|| by.actor.clone()),
+            subject,
+            outcome: if refused { Outcome::Refused } else { Outcome::Done },
+            reason: reason.map(str::to_owned),
+            address: by.address.map(|address| address.to_string()),
+            request_id: by.request_id.clone(),
+            details,
+            times: 1,
         }
     }
 }
 
-/// Something that a record names, if it names it.
-type Shown<'a> = Option<&'a dyn fmt::Display>;
+/// Writes an act to the log that no transaction of ours belongs to; refusals go to the database with the next batch.
+pub fn record(app: &App, act: &Act<'_>, caller: &Caller) {
+    let entry = act.entry(&By::anybody(caller), app.now());
+    log(&entry);
+    if entry.outcome == Outcome::Refused {
+        app.note_refusal(entry);
+    }
+}
 
-/// Writes an act down.
-pub fn record(act: &Act<'_>, caller: &Caller) {
-    let shown = |v: Shown<'_>| v.map(ToString::to_string);
-    let (key, subject) = match act {
-        Act::AssertionRefused { kid, .. } => (*kid, None),
-        Act::MachineTokenIssued { through, .. } => (Some(*through), None),
-        Act::KeyPublished { kid, by, .. } => (Some(*kid), Some(*by)),
-        Act::TokenExchanged { subject, .. } => (None, Some(*subject)),
-        Act::ApiKeyChanged { key, by, .. } => (Some(*key), Some(*by)),
-        _ => (None, None),
-    };
-    let (user, client, family, why): (Shown<'_>, Shown<'_>, Shown<'_>, Option<&str>) = match act {
-        Act::SignedIn(user) | Act::SignedOut(user) => (Some(user), None, None, None),
-        Act::SignInRefused(why) => (None, None, None, Some(why)),
-        Act::ConsentGiven(user, client) | Act::ConsentDenied(user, client) => {
-            (Some(user), Some(*client), None, None)
+/// Notes that a key or token was not good for what was asked. No line in the log for each: there may be thousands in a second.
+pub(super) fn check_refused(
+    app: &App,
+    key: Option<&str>,
+    code: &'static str,
+    from: Option<IpAddr>,
+    now: Timestamp,
+) {
+    let by = By { actor: ANYBODY.to_owned(), address: from, request_id: None, may: None };
+    app.note_refusal(Act::CheckRefused(key, code).entry(&by, now));
+}
+
+/// What is to be written in the transaction of an act, and to the log after it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    vault: Vault,
+    entry: Entry,
+}
+
+impl Record {
+    /// The record of an act.
+    pub fn new(app: &App, act: &Act<'_>, by: &By, now: Timestamp) -> Self {
+        Self { vault: app.vault.clone(), entry: act.entry(by, now) }
+    }
+
+    /// That a spent code or refresh token came back; made within the write that finds it out.
+    pub(super) fn replay(
+        vault: &Vault,
+        client: &ClientId,
+        family: FamilyId,
+        by: &By,
+        now: Timestamp,
+    ) -> Self {
+        Self { vault: vault.clone(), entry: Act::ReplayRevoked(client, family).entry(by, now) }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(mut self, reason: Option<String>) -> Self {
+        self.entry.reason = reason;
+        self
+    }
+
+    /// Does something in a transaction, writes it down in the same one, and tells the log once it is committed.
+    pub(super) async fn with<T, F>(self, app: &App, mut act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    {
+        let told = self.clone();
+        let write = move |conn: &mut Conn| {
+            let done = act(conn)?;
+            self.write(conn)?;
+            Ok(done)
+        };
+        let done = app.store.write(write).await?;
+        told.log();
+        Ok(done)
+    }
+
+    /// The same, for what may find nothing to do: `false` of it is written down nowhere.
+    pub(super) async fn if_done<F>(self, app: &App, mut act: F) -> Result<bool, StoreError>
+    where
+        F: FnMut(&mut Conn) -> Result<bool, StoreError> + Send + 'static,
+    {
+        let told = self.clone();
+        let write = move |conn: &mut Conn| {
+            let done = act(conn)?;
+            if done {
+                self.write(conn)?;
+            }
+            Ok(done)
+        };
+        let done = app.store.write(write).await?;
+        if done {
+            told.log();
         }
-        Act::TokensIssued(user, client, family) => (Some(user), Some(*client), Some(family), None),
-        Act::ClientTokenIssued(client) | Act::Revoked(client) | Act::ReusedChallenge(client) => {
-            (None, Some(*client), None, None)
-        }
-        Act::ClientRefused(client) => (None, client.as_ref().map(|c| *c as &dyn fmt::Display), None, None),
-        Act::GrantRefused(client, why) => (None, Some(*client), None, Some(why.word())),
-        Act::ReplayRevoked(client, family) => (None, Some(*client), Some(family), None),
-        Act::AssertionRefused { issuer, why, .. } => (None, Some(issuer), None, Some(why.word())),
-        Act::MachineTokenIssued { account, .. } | Act::KeyPublished { account, .. } => {
-            (None, Some(*account), None, None)
-        }
-        Act::TokenExchanged { client, .. } => (None, Some(*client), None, None),
-        Act::ApiKeyChanged { .. } => (None, None, None, None),
-        Act::LinkUsed(purpose, user) => (Some(user), None, None, Some(purpose)),
-    };
+        Ok(done)
+    }
+
+    /// Writes it, last in the transaction.
+    pub fn write(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        audit::append(conn, &self.vault, std::slice::from_ref(&self.entry))
+    }
+
+    /// Tells the log, after the commit.
+    pub fn log(&self) {
+        log(&self.entry);
+    }
+}
+
+/// One line.
+pub fn log(entry: &Entry) {
     tracing::info!(
         target: "audit",
-        act = act.name(),
-        user = shown(user),
-        client = shown(client),
-        family = shown(family),
-        key,
-        subject,
-        why,
-        address = %caller.address,
-        request_id = %caller.request_id,
-        "{}", act.name()
+        act = entry.act,
+        actor = entry.actor,
+        subject = entry.subject,
+        outcome = entry.outcome.word(),
+        reason = entry.reason,
+        address = entry.address,
+        request_id = entry.request_id,
+        details = entry.details,
+        times = entry.times,
+        "{}", entry.act
     );
 }

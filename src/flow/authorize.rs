@@ -252,7 +252,7 @@ async fn watch_for_reuse(app: &App, request: &Authorize, caller: &Caller, now: T
         reused |= app.counters.hit(&key, REUSE_WINDOW, now).await > 1;
     }
     if reused {
-        audit::record(&Act::ReusedChallenge(&request.client.id), caller);
+        audit::record(app, &Act::ReusedChallenge(&request.client.id), caller);
     }
 }
 

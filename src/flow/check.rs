@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::audit;
 use super::caller::place;
 use super::introspect::alive;
 use super::keys;
-use crate::api_key::format;
+use crate::api_key::format::{self, PublicId};
 use crate::api_key::key::{ApiKey, LastUse, Refusal};
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Budget, Class, budget};
@@ -108,7 +109,11 @@ pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdi
     }
     let outcome = match &verdict {
         Verdict::Allowed(_) => "VALID",
-        Verdict::Refused { refusal, .. } => refusal.code(),
+        Verdict::Refused { refusal, key, .. } => {
+            let id = key.as_ref().map(|key| key.id);
+            audit::check_refused(app, id.as_ref().map(PublicId::as_str), refusal.code(), asked.address, now);
+            refusal.code()
+        }
     };
     metrics::counter!("cnx_checks_total", "code" => outcome).increment(1);
     Ok(verdict)

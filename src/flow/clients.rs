@@ -1,5 +1,8 @@
 //! Clients, as the command line registers and changes them.
 
+use serde_json::{Value, json};
+
+use super::audit::{Act, By, Name, Record};
 use crate::app::App;
 use crate::base::id::{ClientId, UserId};
 use crate::base::seal::{MacPurpose, Purpose};
@@ -70,6 +73,7 @@ fn stored_secret(app: &App, client: &Client, secret: &Secret<String>, now: Times
 /// Registers a client; an id and a secret may be brought. The secret is returned, once; `None` for a client that has none.
 pub async fn add(
     app: &App,
+    by: &By,
     metadata: ClientMetadata,
     id: Option<ClientId>,
     secret: Option<Secret<String>>,
@@ -99,7 +103,9 @@ pub async fn add(
         None
     };
     let row = client.clone();
-    let written = app.store.write(move |conn| clients::insert(conn, &row)).await;
+    let about = json!({ "name": row.metadata.client_name, "token_endpoint_auth_method": method.name() });
+    let record = Record::new(app, &Act::Did(Name::ClientAdded, client.id.as_str().into(), about), by, now);
+    let written = record.with(app, move |conn| clients::insert(conn, &row)).await;
     match written {
         Ok(()) => {}
         Err(StoreError::Duplicate(_)) => return Err(ClientError::Taken(client.id)),
@@ -118,7 +124,12 @@ pub async fn find(app: &App, id: &str) -> Result<Client, ClientError> {
 
 /// Makes a new secret; the one before works for `overlap` more seconds. There are never more than two: while an older one still
 /// works as it was promised, only a rotation without overlap is taken, which ends both.
-pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<String>, ClientError> {
+pub async fn rotate_secret(
+    app: &App,
+    by: &By,
+    id: &str,
+    overlap: i64,
+) -> Result<Secret<String>, ClientError> {
     let now = app.now();
     let client = find(app, id).await?;
     if !client.metadata.token_endpoint_auth_method.has_secret() {
@@ -126,6 +137,9 @@ pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<S
     }
     let secret = Secret::generate(SECRET_PREFIX, &app.entropy);
     let (id, new) = (client.id.clone(), stored_secret(app, &client, &secret, now));
+    let act = Act::Did(Name::ClientSecretRotated, id.as_str().into(), json!({ "overlap_seconds": overlap }));
+    let record = Record::new(app, &act, by, now);
+    let told = record.clone();
     let promised = app
         .store
         .write(move |conn| {
@@ -141,22 +155,26 @@ pub async fn rotate_secret(app: &App, id: &str, overlap: i64) -> Result<Secret<S
                 before.map(|before| ClientSecret { expires_at: Some(now.plus(overlap)), ..before.clone() });
             let secrets: Vec<ClientSecret> = std::iter::once(new.clone()).chain(before).collect();
             clients::set_secrets(conn, &id, &secrets, now)?;
+            record.write(conn)?;
             Ok(None)
         })
         .await?;
     if let Some(until) = promised {
         return Err(ClientError::StillWorks(until.to_rfc3339()));
     }
+    told.log();
     app.catch_up().await?;
     Ok(secret)
 }
 
 /// Deletes a client; everything that it was given ends.
-pub async fn delete(app: &App, id: &str) -> Result<(), ClientError> {
+pub async fn delete(app: &App, by: &By, id: &str) -> Result<(), ClientError> {
     let now = app.now();
     let client = find(app, id).await?;
-    app.store
-        .write(move |conn| {
+    let record =
+        Record::new(app, &Act::Did(Name::ClientDeleted, client.id.as_str().into(), Value::Null), by, now);
+    record
+        .with(app, move |conn| {
             families::revoke_of_client(conn, &client.id, now)?;
             clients::delete(conn, &client.id, now)
         })

@@ -3,9 +3,11 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::audit::{Act, By, Name, Record};
 use crate::api_key::allowlist;
 use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
+use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{self, Class, Overrides, Tier};
 use crate::app::App;
@@ -43,6 +45,8 @@ pub struct NewKey {
     pub deny: Vec<IpNet>,
     /// Limits that are lower than the tier's.
     pub limits: Overrides,
+    /// What becomes of it when it is found in public; as the settings say when absent.
+    pub leak_policy: Option<LeakPolicy>,
 }
 
 /// Why a key was not made or changed.
@@ -59,6 +63,9 @@ pub enum KeyError {
     /// No key of that id.
     #[error("no key has the id {0}; `cnx key list` shows them")]
     Unknown(String),
+    /// Nobody rotates a key that may do more than they may: the new secret is the key.
+    #[error("the key may do more than the caller; whoever has those scopes can rotate it")]
+    BeyondCaller,
     /// A revoked key stays revoked.
     #[error("{0} is revoked, for good; mint another key")]
     Revoked(PublicId),
@@ -88,9 +95,12 @@ pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
 }
 
 /// Mints a key. The key itself is returned, once.
-pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, Secret<String>), KeyError> {
+pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<String>), KeyError> {
     let now = app.now();
     check(&new, now, app.settings.api_keys.enterprise_burst)?;
+    if !by.may_give(&new.scopes) {
+        return refuse("scopes", "more than the caller's own scopes; a key can have those or fewer");
+    }
     let id = format::new_id(&app.entropy);
     let secret = format::mint(&new.environment, id, &app.entropy);
     let rotation = app.settings.api_keys.rotation_seconds;
@@ -100,7 +110,7 @@ pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, S
         environment: new.environment,
         name: new.name,
         description: new.description,
-        created_by: created_by.to_owned(),
+        created_by: by.owner(),
         scopes: new.scopes,
         allow: new.allow,
         deny: new.deny,
@@ -113,11 +123,19 @@ pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, S
         revoked_at: None,
         revoked_reason: None,
         rotation_due_at: (rotation > 0).then(|| now.plus(rotation)),
+        leak_policy: new.leak_policy,
+        leaked_at: None,
         last_use: None,
     };
-    let key = app
-        .store
-        .write(move |conn| {
+    let about = json!({
+        "name": key.name,
+        "environment": key.environment.as_str(),
+        "scopes": key.scopes.words(),
+        "expires_at": key.expires_at.map(Timestamp::to_rfc3339),
+    });
+    let record = Record::new(app, &Act::Did(Name::KeyMinted, key.id.as_str().into(), about), by, now);
+    let key = record
+        .with(app, move |conn| {
             let organization = organizations::first(conn, key.organization, now)?;
             let key = ApiKey { organization, ..key.clone() };
             api_keys::insert(conn, &key)?;
@@ -193,7 +211,12 @@ enum Rotated {
 }
 
 /// Makes a new secret for a key: same id, same scopes, same limits, same past. The one before works for `overlap` more seconds.
-pub async fn rotate(app: &App, id: &str, overlap: i64) -> Result<(ApiKey, Secret<String>), KeyError> {
+pub async fn rotate(
+    app: &App,
+    by: &By,
+    id: &str,
+    overlap: i64,
+) -> Result<(ApiKey, Secret<String>), KeyError> {
     if !(0..=LONGEST_OVERLAP).contains(&overlap) {
         return refuse(
             "overlap_seconds",
@@ -201,12 +224,19 @@ pub async fn rotate(app: &App, id: &str, overlap: i64) -> Result<(ApiKey, Secret
         );
     }
     let key = find(app, id).await?;
+    // What a key may do never changes.
+    if !by.may_give(&key.scopes) {
+        return Err(KeyError::BeyondCaller);
+    }
     let now = app.now();
     let secret = format::mint(&key.environment, key.id, &app.entropy);
     let new = stored(app, &secret);
     let rotation = app.settings.api_keys.rotation_seconds;
     let due = (rotation > 0).then(|| now.plus(rotation));
     let wanted = key.id;
+    let act = Act::Did(Name::KeyRotated, key.id.as_str().into(), json!({ "overlap_seconds": overlap }));
+    let record = Record::new(app, &act, by, now);
+    let told = record.clone();
     let done = app
         .store
         .write(move |conn| {
@@ -225,11 +255,12 @@ pub async fn rotate(app: &App, id: &str, overlap: i64) -> Result<(ApiKey, Secret
                 before.map(|before| KeySecret { expires_at: Some(now.plus(overlap)), ..before.clone() });
             let secrets: Vec<KeySecret> = std::iter::once(new.clone()).chain(before).collect();
             api_keys::set_secrets(conn, wanted, &secrets, due, now)?;
+            record.write(conn)?;
             Ok(Rotated::Done)
         })
         .await?;
     match done {
-        Rotated::Done => {}
+        Rotated::Done => told.log(),
         Rotated::Revoked => return Err(KeyError::Revoked(key.id)),
         Rotated::Promised(until) => return Err(KeyError::StillWorks(until)),
     }
@@ -238,23 +269,27 @@ pub async fn rotate(app: &App, id: &str, overlap: i64) -> Result<(ApiKey, Secret
 }
 
 /// Revokes a key for good: no secret of it works any more.
-pub async fn revoke(app: &App, id: &str, reason: Option<String>) -> Result<ApiKey, KeyError> {
+pub async fn revoke(app: &App, by: &By, id: &str, reason: Option<String>) -> Result<ApiKey, KeyError> {
     if reason.as_deref().is_some_and(|text| text.chars().count() > 500 || text.chars().any(char::is_control))
     {
         return refuse("reason", "at most 500 characters are allowed, without control characters");
     }
     let key = find(app, id).await?;
     let (wanted, now) = (key.id, app.now());
-    app.store.write(move |conn| api_keys::revoke(conn, wanted, reason.as_deref(), now)).await?;
+    let act = Act::Did(Name::KeyRevoked, key.id.as_str().into(), Value::Null);
+    let record = Record::new(app, &act, by, now).because(reason.clone());
+    record.if_done(app, move |conn| api_keys::revoke(conn, wanted, reason.as_deref(), now)).await?;
     app.catch_up().await?;
     find(app, id).await
 }
 
 /// Disables a key, or enables it again.
-pub async fn set_disabled(app: &App, id: &str, disabled: bool) -> Result<ApiKey, KeyError> {
+pub async fn set_disabled(app: &App, by: &By, id: &str, disabled: bool) -> Result<ApiKey, KeyError> {
     let key = find(app, id).await?;
     let (wanted, now) = (key.id, app.now());
-    app.store.write(move |conn| api_keys::set_disabled(conn, wanted, disabled.then_some(now), now)).await?;
+    let deed = if disabled { Name::KeyDisabled } else { Name::KeyEnabled };
+    let record = Record::new(app, &Act::Did(deed, key.id.as_str().into(), Value::Null), by, now);
+    record.with(app, move |conn| api_keys::set_disabled(conn, wanted, disabled.then_some(now), now)).await?;
     app.catch_up().await?;
     find(app, id).await
 }
@@ -298,6 +333,8 @@ pub fn described(key: &ApiKey, now: Timestamp) -> Value {
         "revoked_at": at(key.revoked_at),
         "revoked_reason": key.revoked_reason,
         "rotation_due_at": at(key.rotation_due_at),
+        "leak_policy": key.leak_policy,
+        "leaked_at": at(key.leaked_at),
         "last_used_at": at(last.map(|last| last.at)),
         "last_used_address": last.and_then(|last| last.address),
         "last_used_resource": last.and_then(|last| last.resource.clone()),

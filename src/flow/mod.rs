@@ -4,6 +4,7 @@
 pub mod assertion;
 mod attempts;
 pub mod audit;
+pub mod audit_log;
 pub mod authorize;
 pub mod caller;
 pub mod check;

@@ -1,7 +1,8 @@
 //! People's accounts, as the command line and the pages change them: add, disable, enable, set a password.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::audit::{Act, By, Name, Record};
 use super::session;
 use crate::account::password::{self, PasswordHash};
 use crate::account::user::User;
@@ -156,11 +157,12 @@ pub async fn new_password(
 }
 
 /// Adds a person.
-pub async fn add(app: &App, person: NewPerson) -> Result<User, PersonError> {
+pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonError> {
     let user = check(app, person).await?;
     let (row, now) = (user.clone(), app.now());
-    app.store
-        .write(move |conn| {
+    let record = Record::new(app, &added(&user), by, now);
+    record
+        .with(app, move |conn| {
             users::insert(conn, &row)?;
             if row.is_admin {
                 // The link that makes the first administrator has nothing to make any more, and never again.
@@ -170,6 +172,11 @@ pub async fn add(app: &App, person: NewPerson) -> Result<User, PersonError> {
         })
         .await?;
     Ok(user)
+}
+
+/// That a person was added: by id, since the log outlives the account.
+pub(super) fn added(user: &User) -> Act<'static> {
+    Act::Did(Name::UserAdded, user.id.to_string().into(), json!({ "administrator": user.is_admin }))
 }
 
 /// The person of a user name, an e-mail address or an id.
@@ -185,11 +192,12 @@ pub async fn find(app: &App, text: &str) -> Result<User, PersonError> {
 }
 
 /// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7); the last administrator stays.
-pub async fn set_disabled(app: &App, user: UserId, disabled: bool) -> Result<(), PersonError> {
+pub async fn set_disabled(app: &App, by: &By, user: UserId, disabled: bool) -> Result<(), PersonError> {
     let now = app.now();
-    let done = app
-        .store
-        .write(move |conn| {
+    let deed = if disabled { Name::UserDisabled } else { Name::UserEnabled };
+    let record = Record::new(app, &Act::Did(deed, user.to_string().into(), Value::Null), by, now);
+    let done = record
+        .if_done(app, move |conn| {
             if disabled && users::hold_administrators(conn)? == [user] {
                 return Ok(false);
             }
@@ -204,12 +212,14 @@ pub async fn set_disabled(app: &App, user: UserId, disabled: bool) -> Result<(),
 }
 
 /// Sets a password; every session, token and open link of before ends.
-pub async fn set_password(app: &App, user: &User, text: Secret<String>) -> Result<(), PersonError> {
+pub async fn set_password(app: &App, by: &By, user: &User, text: Secret<String>) -> Result<(), PersonError> {
     let now = app.now();
     let hash = new_password(app, text, &user.username, user.email.as_deref()).await?;
     let id = user.id;
-    app.store
-        .write(move |conn| {
+    let record =
+        Record::new(app, &Act::Did(Name::UserPasswordSet, id.to_string().into(), Value::Null), by, now);
+    record
+        .with(app, move |conn| {
             users::set_password(conn, id, &hash, now)?;
             links::void(conn, LinkPurpose::SetPassword, Some(id), now)?;
             session::end_all(conn, id, now)

@@ -34,7 +34,7 @@ pub async fn revoke(
         access_token(app, client.client(), token, now).await?
     };
     if done {
-        audit::record(&Act::Revoked(&client.client().id), caller);
+        audit::record(app, &Act::Revoked(&client.client().id), caller);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::assertion::{NotTaken, Use, account_of, of_account, token_endpoint};
 use super::attempts::Attempts;
-use super::audit::{self, Act};
+use super::audit::{self, Act, By, Name, Record};
 use super::caller::Caller;
 use crate::app::App;
 use crate::base::algorithm::Algorithm;
@@ -65,7 +65,12 @@ impl From<StoreError> for AccountError {
 }
 
 /// Makes an account without keys.
-pub async fn add(app: &App, name: &str, policy: AccountPolicy) -> Result<ServiceAccount, AccountError> {
+pub async fn add(
+    app: &App,
+    by: &By,
+    name: &str,
+    policy: AccountPolicy,
+) -> Result<ServiceAccount, AccountError> {
     service_account::check(name, &policy)?;
     let now = app.now();
     let host = url_host(app.issuer());
@@ -82,9 +87,10 @@ pub async fn add(app: &App, name: &str, policy: AccountPolicy) -> Result<Service
         disabled_at: None,
     };
     let row = account.clone();
-    let written = app
-        .store
-        .write(move |conn| {
+    let about = json!({ "name": name, "scope": account.policy.scope });
+    let record = Record::new(app, &Act::Did(Name::AccountAdded, account.id.as_str().into(), about), by, now);
+    let written = record
+        .with(app, move |conn| {
             let organization = organizations::first(conn, row.organization, now)?;
             let row = ServiceAccount { organization, ..row.clone() };
             service_accounts::insert(conn, &row)?;
@@ -109,12 +115,19 @@ pub async fn find(app: &App, text: &str) -> Result<ServiceAccount, AccountError>
 }
 
 /// Disables an account, or enables it again. Its tokens die with it.
-pub async fn set_disabled(app: &App, text: &str, disabled: bool) -> Result<ServiceAccount, AccountError> {
+pub async fn set_disabled(
+    app: &App,
+    by: &By,
+    text: &str,
+    disabled: bool,
+) -> Result<ServiceAccount, AccountError> {
     let now = app.now();
     let account = find(app, text).await?;
     let id = account.id.clone();
-    app.store
-        .write(move |conn| service_accounts::set_disabled(conn, &id, disabled.then_some(now), now))
+    let deed = if disabled { Name::AccountDisabled } else { Name::AccountEnabled };
+    let record = Record::new(app, &Act::Did(deed, id.as_str().into(), Value::Null), by, now);
+    record
+        .with(app, move |conn| service_accounts::set_disabled(conn, &id, disabled.then_some(now), now))
         .await?;
     app.catch_up().await?;
     find(app, account.id.as_str()).await
@@ -123,6 +136,7 @@ pub async fn set_disabled(app: &App, text: &str, disabled: bool) -> Result<Servi
 /// Makes a key pair for an account. The private half is returned, once, and kept nowhere.
 pub async fn make_key(
     app: &App,
+    by: &By,
     account: &ServiceAccount,
     alg: Algorithm,
     lifetime: Option<i64>,
@@ -132,19 +146,20 @@ pub async fn make_key(
         .map_err(|e| AccountError::Error(OAuthError::Server(e)))?;
     let pem = made.private_pem(alg);
     let key = new_key(app, made.kid.clone(), alg, made.public_jwk.clone(), lifetime);
-    insert_key(app, account, &key).await?;
+    insert_key(app, by, account, &key).await?;
     Ok((key, pem))
 }
 
 /// Registers a public key, PEM or JWK, of which we never had the private half.
 pub async fn register_key(
     app: &App,
+    by: &By,
     account: &ServiceAccount,
     text: &str,
     lifetime: Option<i64>,
 ) -> Result<AccountKey, AccountError> {
     let key = read_key(app, text, lifetime)?;
-    insert_key(app, account, &key).await?;
+    insert_key(app, by, account, &key).await?;
     Ok(key)
 }
 
@@ -173,9 +188,18 @@ fn new_key(app: &App, kid: String, alg: Algorithm, jwk: Value, lifetime: Option<
     }
 }
 
-async fn insert_key(app: &App, account: &ServiceAccount, key: &AccountKey) -> Result<(), AccountError> {
+async fn insert_key(
+    app: &App,
+    by: &By,
+    account: &ServiceAccount,
+    key: &AccountKey,
+) -> Result<(), AccountError> {
     let (id, row, now) = (account.id.clone(), key.clone(), app.now());
-    let written = app.store.write(move |conn| insert_one_more(conn, &id, &row, now)).await;
+    let about =
+        json!({ "kid": key.kid, "alg": key.alg, "expires_at": key.expires_at.map(Timestamp::to_rfc3339) });
+    let record =
+        Record::new(app, &Act::Did(Name::AccountKeyAdded, account.id.as_str().into(), about), by, now);
+    let written = record.if_done(app, move |conn| insert_one_more(conn, &id, &row, now)).await;
     after_insert(app, key, written).await
 }
 
@@ -210,12 +234,14 @@ async fn after_insert(
 }
 
 /// Revokes a key: nothing that it signs is taken any more, and the tokens that it got are dead.
-pub async fn revoke_key(app: &App, account: &ServiceAccount, kid: &str) -> Result<(), AccountError> {
+pub async fn revoke_key(app: &App, by: &By, account: &ServiceAccount, kid: &str) -> Result<(), AccountError> {
     if !account.keys.iter().any(|key| key.kid == kid) {
         return Err(AccountError::UnknownKey { account: account.id.clone(), kid: kid.to_owned() });
     }
     let (id, kid, now) = (account.id.clone(), kid.to_owned(), app.now());
-    app.store.write(move |conn| service_accounts::revoke_key(conn, &id, &kid, now)).await?;
+    let act = Act::Did(Name::AccountKeyRevoked, id.as_str().into(), json!({ "kid": kid }));
+    let record = Record::new(app, &act, by, now);
+    record.with(app, move |conn| service_accounts::revoke_key(conn, &id, &kid, now)).await?;
     app.catch_up().await?;
     Ok(())
 }
@@ -266,7 +292,7 @@ pub async fn publish_key(
     attempts.refuse_too_many().await.map_err(AccountError::Error)?;
     let refused = |why: Why| {
         let (issuer, kid) = (unverified.iss.as_str(), unverified.kid.as_deref());
-        audit::record(&Act::AssertionRefused { issuer, kid, why }, caller);
+        audit::record(app, &Act::AssertionRefused { issuer, kid, why }, caller);
         AccountError::Refused(why)
     };
     let not_taken = |error: NotTaken| match error {
@@ -295,9 +321,10 @@ pub async fn publish_key(
     // Taken only now: who sent a key that cannot be read may send it again with the same assertion.
     proof.take(app, &account, now).await.map_err(not_taken)?;
     let (id, row, by, ends) = (account.id.clone(), key.clone(), previous.clone(), now.plus(overlap));
-    let written = app
-        .store
-        .write(move |conn| {
+    let act = Act::KeyPublished { account: &account.id, kid: &key.kid, by: &previous };
+    let record = Record::new(app, &act, &By::anybody(caller), now);
+    let written = record
+        .if_done(app, move |conn| {
             if !insert_one_more(conn, &id, &row, now)? {
                 return Ok(false);
             }
@@ -306,7 +333,6 @@ pub async fn publish_key(
         })
         .await;
     after_insert(app, &key, written).await?;
-    audit::record(&Act::KeyPublished { account: &account.id, kid: &key.kid, by: &previous }, caller);
     let ended = account.keys.iter().find(|k| k.kid == previous).and_then(|k| k.expires_at);
     Ok(Published { key, previous, previous_ends: ended.map_or(ends, |at| at.min(ends)) })
 }

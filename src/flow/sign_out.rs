@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::audit::{self, Act};
+use super::audit::{Act, By, Record};
 use super::caller::{Browser, Caller};
 use super::session::{self, Live};
 use crate::app::App;
@@ -56,11 +56,11 @@ pub async fn sign_out(
             return Ok(Outcome::Confirm { live: Box::new(live), client: request.client });
         }
         let id = live.session.id;
-        app.store
-            .write(move |conn| session::end(conn, id, now))
+        let record = Record::new(app, &Act::SignedOut(live.user.id), &By::anybody(caller), now);
+        record
+            .with(app, move |conn| session::end(conn, id, now))
             .await
             .map_err(|e| Refusal::Page(e.into()))?;
-        audit::record(&Act::SignedOut(live.user.id), caller);
     }
     Ok(request.target.map_or(Outcome::SignedOut, Outcome::Redirect))
 }

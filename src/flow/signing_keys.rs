@@ -1,6 +1,9 @@
 //! Our own signing keys rotate by themselves: what the plan of `jose/keyring.rs` asks for is done here, safely on many
 //! nodes (the unique pair of algorithm and generation decides who made a key).
 
+use serde_json::{Value, json};
+
+use super::audit::{Act, By, Name, Record};
 use crate::app::App;
 use crate::base::algorithm::Algorithm;
 use crate::base::fault::Fault;
@@ -20,7 +23,7 @@ pub async fn keep_current(app: &App) -> Result<(), OAuthError> {
         match step {
             Step::Make { .. } => {
                 if let Some(row) = make(app, &step, now).await? {
-                    app.store.write(move |conn| signing_keys::insert(conn, &row)).await?;
+                    insert(app, row, &By::system(), now).await?;
                 }
             }
             Step::WipePrivate { kid } => {
@@ -41,17 +44,19 @@ pub async fn keep_current(app: &App) -> Result<(), OAuthError> {
 /// A key that waits for its turn already is the next one, and none is made beside it: a line of keys that overtake each
 /// other would fill the key set with keys that never sign. Nodes that are asked at the same moment make one key: the
 /// unique generation lets one win, and the others go on with what the winner made.
-pub async fn rotate(app: &App, alg: Algorithm, at_once: bool) -> Result<String, OAuthError> {
+pub async fn rotate(app: &App, by: &By, alg: Algorithm, at_once: bool) -> Result<String, OAuthError> {
     app.catch_up().await?;
     let now = app.now();
     let waiting = heir(&app.stored_keys(), alg, now).cloned();
     let next = match waiting {
         Some(key) => key,
-        None => make_next(app, alg, now, at_once).await?,
+        None => make_next(app, by, alg, now, at_once).await?,
     };
     if at_once && next.sign_from > now {
         let kid = next.kid.clone();
-        app.store.write(move |conn| signing_keys::hasten(conn, &kid, now)).await?;
+        let record =
+            Record::new(app, &Act::Did(Name::SigningKeyRotated, kid.as_str().into(), Value::Null), by, now);
+        record.with(app, move |conn| signing_keys::hasten(conn, &kid, now)).await?;
         app.catch_up().await?;
     }
     Ok(next.kid)
@@ -61,6 +66,7 @@ pub async fn rotate(app: &App, alg: Algorithm, at_once: bool) -> Result<String, 
 /// first.
 async fn make_next(
     app: &App,
+    by: &By,
     alg: Algorithm,
     now: Timestamp,
     at_once: bool,
@@ -72,15 +78,31 @@ async fn make_next(
     let missing = || OAuthError::Server(Fault::new("making a signing key", "the next generation is missing"));
     let row = make(app, &step, now).await?.ok_or_else(missing)?;
     let generation = row.generation;
-    app.store.write(move |conn| signing_keys::insert(conn, &row)).await?;
+    insert(app, row, by, now).await?;
     app.catch_up().await?;
     let keys = app.stored_keys();
     keys.iter().find(|key| key.alg == alg && key.generation == generation).cloned().ok_or_else(missing)
 }
 
+/// Brings a key in, unless another node made that generation first.
+async fn insert(app: &App, row: SigningKeyRow, by: &By, now: Timestamp) -> Result<(), OAuthError> {
+    made(app, &row, by, now).if_done(app, move |conn| signing_keys::insert(conn, &row)).await?;
+    Ok(())
+}
+
+/// That a key was made.
+fn made(app: &App, row: &SigningKeyRow, by: &By, now: Timestamp) -> Record {
+    let about = json!({
+        "alg": row.alg,
+        "generation": row.generation,
+        "signs_from": row.sign_from.to_rfc3339(),
+    });
+    Record::new(app, &Act::Did(Name::SigningKeyMade, row.kid.as_str().into(), about), by, now)
+}
+
 /// Revokes a key: nothing that it signed verifies from now on. Its successor is made first and enters in the same write, so
 /// that there is no moment without a key. False for an unknown one.
-pub async fn revoke(app: &App, kid: &str) -> Result<bool, OAuthError> {
+pub async fn revoke(app: &App, by: &By, kid: &str) -> Result<bool, OAuthError> {
     app.catch_up().await?;
     let now = app.now();
     let before = app.stored_keys();
@@ -102,15 +124,22 @@ pub async fn revoke(app: &App, kid: &str) -> Result<bool, OAuthError> {
         })
         .map(|waited| waited.kid.clone());
     let revoked = kid.to_owned();
-    let known = app
-        .store
-        .write(move |conn| {
+    let record = Record::new(app, &Act::Did(Name::SigningKeyRevoked, kid.into(), Value::Null), by, now);
+    let rows: Vec<_> = rows.into_iter().map(|row| (made(app, &row, by, now), row)).collect();
+    let known = record
+        .if_done(app, move |conn| {
             let known = signing_keys::revoke(conn, &revoked, now)?;
             if let Some(promoted) = &promoted {
                 signing_keys::hasten(conn, promoted, now)?;
             }
-            for row in &rows {
-                signing_keys::insert(conn, row)?;
+            let mut records = Vec::new();
+            for (made, row) in &rows {
+                if signing_keys::insert(conn, row)? {
+                    records.push(made);
+                }
+            }
+            for made in records {
+                made.write(conn)?;
             }
             Ok(known)
         })

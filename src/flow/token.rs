@@ -129,7 +129,7 @@ pub async fn authenticate(
     now: Timestamp,
 ) -> Result<Authenticated, OAuthError> {
     let presented = client_auth::read(authorization, params).inspect_err(|_| {
-        audit::record(&Act::ClientRefused(None), caller);
+        audit::record(app, &Act::ClientRefused(None), caller);
     })?;
     let attempts = Attempts::of(app, presented.client_id().as_str(), caller, now);
     attempts.refuse_too_many().await?;
@@ -141,7 +141,7 @@ pub async fn authenticate(
         return Ok(Authenticated(client));
     }
     attempts.count_failure().await;
-    audit::record(&Act::ClientRefused(Some(presented.client_id())), caller);
+    audit::record(app, &Act::ClientRefused(Some(presented.client_id())), caller);
     // RFC 6749 §5.2: the challenge comes whenever the client tried by the Authorization header.
     Err(OAuthError::InvalidClient { basic: authorization.is_some() })
 }
@@ -191,7 +191,7 @@ async fn by_assertion(
         Err(NotTaken::Error(error)) => Err(error),
         Err(NotTaken::Because(why)) => {
             let kid = unverified.kid.as_deref();
-            audit::record(&Act::AssertionRefused { issuer: id.as_str(), kid, why }, caller);
+            audit::record(app, &Act::AssertionRefused { issuer: id.as_str(), kid, why }, caller);
             Ok(None)
         }
     }

@@ -1,5 +1,8 @@
 //! Trust rules of service accounts, as the command line adds and removes them.
 
+use serde_json::{Value, json};
+
+use super::audit::{Act, By, Name, Record};
 use super::service_accounts::{self, AccountError};
 use crate::app::App;
 use crate::base::id::RuleId;
@@ -7,7 +10,7 @@ use crate::jose::key_set::KeySet;
 use crate::oauth::client_registration::FieldError;
 use crate::oauth::service_account::ServiceAccount;
 use crate::oauth::trust::{ClaimRule, IssuerKeys, TrustRule, is_issuer};
-use crate::store::trust_rules;
+use crate::store::{Conn, trust_rules};
 
 /// A rule to be added.
 #[derive(Clone, Debug)]
@@ -33,6 +36,7 @@ pub struct NewRule {
 /// Adds a rule to an account, found by id or name.
 pub async fn add(
     app: &App,
+    by: &By,
     account: &str,
     new: NewRule,
 ) -> Result<(ServiceAccount, TrustRule), AccountError> {
@@ -73,16 +77,20 @@ pub async fn add(
     };
     rule.check().map_err(|problem| refuse("rule", problem))?;
     let (id, row) = (account.id.clone(), rule.clone());
-    app.store.write(move |conn| trust_rules::insert(conn, &id, &row)).await?;
+    let about = json!({ "service_account": account.id, "provider": rule.provider, "issuer": rule.issuer });
+    let record = Record::new(app, &Act::Did(Name::TrustAdded, rule.id.to_string().into(), about), by, now);
+    record.with(app, move |conn| trust_rules::insert(conn, &id, &row)).await?;
     app.catch_up().await?;
     Ok((account, rule))
 }
 
 /// Removes a rule; its tokens die with it. Whether there was one of that id.
-pub async fn remove(app: &App, id: &str) -> Result<bool, AccountError> {
+pub async fn remove(app: &App, by: &By, id: &str) -> Result<bool, AccountError> {
     let Ok(id) = id.parse::<RuleId>() else { return Ok(false) };
     let now = app.now();
-    let removed = app.store.write(move |conn| trust_rules::delete(conn, id, now)).await?;
+    let record = Record::new(app, &Act::Did(Name::TrustRemoved, id.to_string().into(), Value::Null), by, now);
+    let delete = move |conn: &mut Conn| Ok(trust_rules::delete(conn, id, now)?.is_some());
+    let removed = record.if_done(app, delete).await?;
     app.catch_up().await?;
-    Ok(removed.is_some())
+    Ok(removed)
 }

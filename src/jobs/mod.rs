@@ -4,8 +4,10 @@ pub mod feed;
 pub mod flush_usage;
 pub mod key_reminders;
 pub mod look_at_counters;
+pub mod prune_audit;
 pub mod rotate_keys;
 pub mod sweep;
+pub mod write_refusals;
 
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ impl Jobs {
             tokio::spawn(flush_usage::run(Arc::clone(app))),
             tokio::spawn(key_reminders::run(Arc::clone(app))),
             tokio::spawn(look_at_counters::run(Arc::clone(app))),
+            tokio::spawn(write_refusals::run(Arc::clone(app))),
+            tokio::spawn(prune_audit::run(Arc::clone(app))),
         ])
     }
 }

@@ -8,11 +8,12 @@ use diesel::prelude::*;
 use super::changes::{self, ChangeKind};
 use super::conn::{Conn, on_both};
 use super::error::{StoreError, duplicate};
-use super::row::{fingerprint, must, time};
+use super::row::{fingerprint, may, must, time};
 use super::schema::{api_key_secrets, api_keys};
 use crate::api_key::allowlist::network;
 use crate::api_key::format::PublicId;
 use crate::api_key::key::{ApiKey, KeySecret, LastUse};
+use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::base::id::OrganizationId;
 use crate::base::secret::Fingerprint;
@@ -23,6 +24,7 @@ type Row = (
     (String, String, String, String),
     (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>),
     (Option<i64>, Option<String>, Option<String>),
+    (Option<String>, Option<i64>),
 );
 type SecretRow = (Vec<u8>, String, i32, String, i64, Option<i64>, Option<i64>);
 
@@ -48,6 +50,7 @@ macro_rules! columns {
                 api_keys::rotation_due_at,
             ),
             (api_keys::last_used_at, api_keys::last_used_address, api_keys::last_used_resource),
+            (api_keys::leak_policy, api_keys::leaked_at),
         )
     };
 }
@@ -155,6 +158,7 @@ pub fn insert(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
             api_keys::not_before.eq(key.not_before.map(Timestamp::as_secs)),
             api_keys::expires_at.eq(key.expires_at.map(Timestamp::as_secs)),
             api_keys::rotation_due_at.eq(key.rotation_due_at.map(Timestamp::as_secs)),
+            api_keys::leak_policy.eq(key.leak_policy.map(LeakPolicy::word)),
         ))
         .execute(conn)
         .map_err(|e| duplicate(e, &["id"]))?;
@@ -173,9 +177,27 @@ pub fn set_secrets(
     diesel::delete(api_key_secrets::table.filter(api_key_secrets::key_id.eq(id.as_str()))).execute(conn)?;
     insert_secrets(conn, id, secrets)?;
     diesel::update(api_keys::table.find(id.as_str()))
-        .set(api_keys::rotation_due_at.eq(rotation_due_at.map(Timestamp::as_secs)))
+        .set((
+            api_keys::rotation_due_at.eq(rotation_due_at.map(Timestamp::as_secs)),
+            api_keys::reminded_days.eq(None::<i64>),
+        ))
         .execute(conn)?;
     changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)
+}
+
+/// Notes that a key was found in public.
+pub fn note_leak(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(id.as_str()))
+        .set(api_keys::leaked_at.eq(now.as_secs()))
+        .execute(conn)?;
+    changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)
+}
+
+/// Notes that whoever looks after a key was reminded so many days before its secret is due; whether this call is the one to remind.
+pub fn note_reminder(conn: &mut Conn, id: PublicId, days: i64) -> Result<bool, StoreError> {
+    let later = api_keys::reminded_days.is_null().or(api_keys::reminded_days.gt(days));
+    let row = api_keys::table.find(id.as_str()).filter(api_keys::revoked_at.is_null()).filter(later);
+    Ok(diesel::update(row).set(api_keys::reminded_days.eq(days)).execute(conn)? == 1)
 }
 
 /// Revokes a key for good; whether this call did.
@@ -269,6 +291,7 @@ fn key(row: Row, secrets: Vec<KeySecret>) -> Result<ApiKey, StoreError> {
         (scopes, allow, deny, limits),
         (created, not_before, expires, disabled, revoked, revoked_reason, due),
         (used_at, used_address, used_resource),
+        (leak_policy, leaked_at),
     ) = row;
     let networks = |text: &str| {
         let list: Option<Vec<String>> = serde_json::from_str(text).ok();
@@ -298,6 +321,8 @@ fn key(row: Row, secrets: Vec<KeySecret>) -> Result<ApiKey, StoreError> {
         revoked_at: time(revoked),
         revoked_reason,
         rotation_due_at: time(due),
+        leak_policy: may(leak_policy, |word| word.parse().ok(), "api_keys.leak_policy is none")?,
+        leaked_at: time(leaked_at),
         last_use: time(used_at).map(|at| LastUse {
             at,
             address: used_address.and_then(|text| text.parse().ok()),

@@ -74,14 +74,20 @@ pub struct Feed {
 
 /// Records a change in the transaction that makes it.
 pub fn record(conn: &mut Conn, kind: ChangeKind, subject: &str, now: Timestamp) -> Result<(), StoreError> {
+    stand_in_line(conn)?;
+    diesel::insert_into(changes::table)
+        .values((changes::kind.eq(kind.word()), changes::subject.eq(subject), changes::at.eq(now.as_secs())))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Waits until nobody else writes what must be in the order of commits, the feed and the audit log; until the end of the transaction.
+pub(super) fn stand_in_line(conn: &mut Conn) -> Result<(), StoreError> {
     if let Conn::Postgres(c) = conn {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
             .bind::<diesel::sql_types::BigInt, _>(FEED_LOCK)
             .execute(c)?;
     }
-    diesel::insert_into(changes::table)
-        .values((changes::kind.eq(kind.word()), changes::subject.eq(subject), changes::at.eq(now.as_secs())))
-        .execute(conn)?;
     Ok(())
 }
 

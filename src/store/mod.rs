@@ -4,6 +4,8 @@
 //! PostgreSQL: a pool, one transaction per write, bounded waiting. Nothing here decides; it stores, and counts rows as gates.
 
 pub mod api_keys;
+pub mod audit;
+pub mod audit_chain;
 pub mod changes;
 pub mod clients;
 pub mod conn;

@@ -163,6 +163,9 @@ diesel::table! {
         last_used_at -> Nullable<BigInt>,
         last_used_address -> Nullable<Text>,
         last_used_resource -> Nullable<Text>,
+        leak_policy -> Nullable<Text>,
+        leaked_at -> Nullable<BigInt>,
+        reminded_days -> Nullable<BigInt>,
     }
 }
 
@@ -215,6 +218,23 @@ diesel::table! {
         kind -> Text,
         subject -> Text,
         at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_events (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        act -> Text,
+        actor -> Text,
+        subject -> Nullable<Text>,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+        address -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        details -> Nullable<Text>,
+        times -> BigInt,
+        mac -> Binary,
     }
 }
 

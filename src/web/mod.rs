@@ -24,7 +24,7 @@ use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
-use self::api::{keys, service_accounts, streams};
+use self::api::{audit, keys, service_accounts, streams};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -92,6 +92,8 @@ routes! {
     "/v1/streams"                             Api    { POST streams::open }
     "/v1/streams/{id}"                        Api    { PUT streams::renew, DELETE streams::close }
     "/v1/service-accounts/{id}/keys"          Api    { POST service_accounts::publish_key }
+    "/v1/audit"                               Api    { GET audit::list }
+    "/v1/audit/export"                        Api    { GET audit::export }
     // What proxies ask
     "/gateway/caddy"                          Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }
     "/gateway/traefik"                        Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }

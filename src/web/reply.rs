@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use serde::Serialize;
 
@@ -34,6 +34,16 @@ pub(super) fn created<T: Serialize>(body: &T) -> HttpResponse {
     if answer.status() == StatusCode::OK {
         *answer.status_mut() = StatusCode::CREATED;
     }
+    answer
+}
+
+/// A file to be kept by whoever asked for it, to be sent bit by bit.
+pub(super) fn download(media: &str, name: &str) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type(media)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
     answer
 }
 

@@ -7,7 +7,7 @@ use cnx::flow::keys::NewKey;
 use serde_json::{Value, json};
 
 use crate::api_keys::{call, minted, minted_by, problem, token_with, verify};
-use crate::world::{Reply, on_both};
+use crate::world::{Reply, by, on_both};
 
 on_both! {
     async fn what_a_key_does_at_v1_is_limited_and_told_s_k6(world: World) {
@@ -40,7 +40,7 @@ on_both! {
             email: None, username: Some("root".to_owned()), name: None, email_verified: false, is_admin: true,
             claims: serde_json::Map::new(), password: Some(cnx::base::secret::Secret::new(crate::world::PASSWORD.to_owned())),
         };
-        cnx::flow::people::add(world.app(), administrator).await.unwrap();
+        cnx::flow::people::add(world.app(), by(), administrator).await.unwrap();
         let browser = world.browser();
         let tokens = browser.tokens(&world, &client, &[("scope", "openid keys:read")], "root").await;
         assert_eq!(call(&world, "GET", "/v1/keys", &tokens.access, None).await.status, 200);

@@ -6,7 +6,7 @@ use cnx::store::api_keys;
 use serde_json::{Value, json};
 
 use crate::token_requests::granted;
-use crate::world::{On, Reply, World, on_both};
+use crate::world::{On, Reply, World, by, on_both};
 
 /// An access token of a machine with these scopes.
 pub async fn token_with(world: &World, scope: &str) -> String {
@@ -45,9 +45,10 @@ pub async fn minted_by(app: &App, change: impl FnOnce(&mut NewKey)) -> (String, 
         allow: Vec::new(),
         deny: Vec::new(),
         limits: cnx::api_key::plan::Overrides::default(),
+        leak_policy: None,
     };
     change(&mut new);
-    let (key, secret) = keys::mint(app, new, "test").await.unwrap();
+    let (key, secret) = keys::mint(app, by(), new).await.unwrap();
     (key.id.to_string(), secret.reveal().clone())
 }
 
@@ -95,8 +96,8 @@ on_both! {
         let (gone, revoked) = minted(&world, |_| {}).await;
         let (_, bound) = minted(&world, |new| new.allow = vec![cnx::api_key::allowlist::network("203.0.113.0/24").unwrap()]).await;
         let (_, few) = minted(&world, |new| new.limits.delete = Some(2)).await;
-        keys::set_disabled(world.app(), &off, true).await.unwrap();
-        keys::revoke(world.app(), &gone, Some("leaked".to_owned())).await.unwrap();
+        keys::set_disabled(world.app(), by(), &off, true).await.unwrap();
+        keys::revoke(world.app(), by(), &gone, Some("leaked".to_owned())).await.unwrap();
         world.advance(30);
         let code = async |body: Value| verify(&world, &token, body).await["code"].as_str().unwrap().to_owned();
         assert_eq!(code(json!({"key": plain, "scopes": ["instances:read", "instances:write"]})).await, "VALID");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::offline::compact;
 use crate::token_requests::{granted, refused};
-use crate::world::{CLIENT_ASSERTION, Reply, Signer, TestClient, World, claims, on_both};
+use crate::world::{CLIENT_ASSERTION, Reply, Signer, TestClient, World, by, claims, on_both};
 
 async fn machine_client(world: &World, members: Value) -> TestClient {
     let mut all = json!({"grant_types": ["client_credentials"], "response_types": [], "redirect_uris": []});
@@ -160,7 +160,7 @@ on_both! {
         // S-J10: the bare secret does not open what a signature must.
         refused(&world.token(&client, &[("grant_type", "client_credentials")]).await, 401, "invalid_client");
         // Two live secrets while one is rotated.
-        let next = clients::rotate_secret(world.app(), &client.id, 3600).await.unwrap();
+        let next = clients::rotate_secret(world.app(), by(), &client.id, 3600).await.unwrap();
         granted(&ask(&world, &hs256(next.reveal(), &made()), &[]).await);
         granted(&ask(&world, &hs256(&secret, &made()), &[]).await);
         world.advance(3600);
@@ -222,7 +222,7 @@ async fn a_key_that_is_no_good_is_not_registered_s_j15() {
         let file = json!({"client_name": "App", "token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key]},
             "grant_types": ["client_credentials"], "response_types": []});
         let (id, secret, metadata) = client_registration::from_json(&file.to_string()).unwrap();
-        let refused = clients::add(world.app(), metadata, id, secret).await.unwrap_err().to_string();
+        let refused = clients::add(world.app(), by(), metadata, id, secret).await.unwrap_err().to_string();
         assert!(refused.starts_with("jwks: ") && refused.contains(says), "{refused}");
     }
 }

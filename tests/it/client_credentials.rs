@@ -7,7 +7,7 @@ use cnx::oauth::client_registration;
 use serde_json::{Value, json};
 
 use crate::token_requests::{assert_alive, granted, members, refused, tokens};
-use crate::world::{Tokens, World, claims, jwt_part, on_both};
+use crate::world::{Tokens, World, by, claims, jwt_part, on_both};
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
@@ -43,7 +43,7 @@ on_both! {
         for id in [user.clone(), user.to_uppercase(), user.replace('-', "")] {
             let file = json!({"client_id": id, "grant_types": ["client_credentials"], "response_types": []});
             let (id, secret, metadata) = client_registration::from_json(&file.to_string()).unwrap();
-            let added = clients::add(world.app(), metadata, id, secret).await;
+            let added = clients::add(world.app(), by(), metadata, id, secret).await;
             assert!(added.unwrap_err().to_string().starts_with("client_id: "));
         }
         world.add_client(json!({"client_id": "0a1b2c3d-1111-4222-8333-444455556666"})).await;

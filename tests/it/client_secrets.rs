@@ -7,7 +7,7 @@ use cnx::flow::clients;
 use serde_json::json;
 
 use crate::token_requests::{basic, granted, post_raw, refused, tokens};
-use crate::world::{Reply, TestClient, World, on_both};
+use crate::world::{Reply, TestClient, World, by, on_both};
 
 const TOKEN: &str = "/oauth2/token";
 const GRANT: &str = "grant_type=client_credentials";
@@ -229,7 +229,7 @@ on_both! {
         let first = client.secret().to_owned();
         let rotate = |overlap: i64| {
             let (world, id) = (&world, client.id.clone());
-            async move { clients::rotate_secret(world.app(), &id, overlap).await.unwrap().reveal().clone() }
+            async move { clients::rotate_secret(world.app(), by(), &id, overlap).await.unwrap().reveal().clone() }
         };
         let second = rotate(3600).await;
         assert_ne!(first, second);
@@ -244,7 +244,7 @@ on_both! {
 
         // Never more than two, and a promise is kept: no third while the one before works for its overlap.
         let third = rotate(3600).await;
-        let early = clients::rotate_secret(world.app(), &client.id, 60).await.unwrap_err().to_string();
+        let early = clients::rotate_secret(world.app(), by(), &client.id, 60).await.unwrap_err().to_string();
         assert!(early.contains("works until") && early.contains("--overlap 0"), "{early}");
         for secret in [&second, &third] {
             granted(&by_basic(&world, &client.id, secret).await);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::token_requests::{
     assert_access_dead, assert_alive, assert_dead, code, exchange, exchange_with, granted, refresh, refused,
 };
-use crate::world::{CALLBACK, TestClient, Tokens, VERIFIER, authorize_path, claims, on_both};
+use crate::world::{CALLBACK, TestClient, Tokens, VERIFIER, authorize_path, by, claims, on_both};
 
 /// Bits, as certification measures them: what each character tells, summed over the text.
 fn measured_entropy(text: &str) -> f64 {
@@ -190,10 +190,10 @@ on_both! {
                 let hint = browser.tokens(&world, client, &[], &user.username).await;
                 let code = browser.authorize(&authorize_path(client, &[]), &user.username).await.code();
                 match event {
-                    "disabled" => people::set_disabled(world.app(), user.id, true).await.unwrap(),
+                    "disabled" => people::set_disabled(world.app(), by(), user.id, true).await.unwrap(),
                     "password changed" => {
                         let password = Secret::new("another-horse-battery-staple-43".to_owned());
-                        people::set_password(world.app(), &user, password).await.unwrap();
+                        people::set_password(world.app(), by(), &user, password).await.unwrap();
                     }
                     "signed out" => {
                         let page = browser.open(&format!("/oauth2/logout?id_token_hint={}", hint.id())).await;
@@ -213,7 +213,7 @@ on_both! {
                 }
                 refused(&exchange(&world, client, &code).await, 400, "invalid_grant");
                 if event == "disabled" {
-                    people::set_disabled(world.app(), user.id, false).await.unwrap();
+                    people::set_disabled(world.app(), by(), user.id, false).await.unwrap();
                     refused(&exchange(&world, client, &code).await, 400, "invalid_grant");
                 }
             }
@@ -225,7 +225,7 @@ on_both! {
         let kept = world.web_client().await;
         world.add_user("ada").await;
         let (one, two) = (code(&world, &client, &[], "ada").await, code(&world, &kept, &[], "ada").await);
-        clients::delete(world.app(), &client.id).await.unwrap();
+        clients::delete(world.app(), by(), &client.id).await.unwrap();
         refused(&exchange(&world, &client, &one).await, 401, "invalid_client");
         // The same id registered anew is another client to the consent that was given.
         let again = world.add_client(json!({"client_id": client.id, "client_secret": client.secret()})).await;

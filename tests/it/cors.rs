@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Reply, TestClient, Tokens, World, authorize_path, on_both};
+use crate::world::{Reply, TestClient, Tokens, World, authorize_path, by, on_both};
 
 const SPA: &str = "https://spa.example";
 const FOREIGN: &str = "https://evil.example";
@@ -259,7 +259,7 @@ on_both! {
                 "{path}"
             );
         }
-        cnx::flow::clients::delete(world.app(), &client.id).await.unwrap();
+        cnx::flow::clients::delete(world.app(), by(), &client.id).await.unwrap();
         for path in SHARED {
             assert_eq!(
                 allowed(&ask(&world, Method::POST, path, &[("origin", SPA)], Some(&[])).await),

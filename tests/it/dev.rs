@@ -29,6 +29,12 @@ async fn serve_dev_prints_a_person_and_two_clients_that_sign_in() {
         serde_json::from_str(wire::get(&place.base, "/.well-known/openid-configuration").body()).unwrap();
     assert_eq!(discovery["issuer"], place.base.as_str());
 
+    let key = document["api_key"]["key"].as_str().unwrap();
+    assert_eq!(
+        http().get(format!("{}/v1/keys", place.base)).bearer_auth(key).send().await.unwrap().status(),
+        200
+    );
+
     let administrator = &document["administrator"];
     assert_eq!(administrator["email"], "admin@example.com");
     let password = administrator["password"].as_str().unwrap();

@@ -5,7 +5,7 @@ use cnx::flow::service_accounts;
 use serde_json::{Value, json};
 
 use crate::token_requests::{granted, members, refused};
-use crate::world::{Reply, TOKEN_EXCHANGE, TestClient, World, claims, on_both};
+use crate::world::{Reply, TOKEN_EXCHANGE, TestClient, World, by, claims, on_both};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const FRONT: &str = "https://front.example";
@@ -135,7 +135,7 @@ on_both! {
         let second = granted(&exchange(&world, &front, &token, &[]).await).access;
         assert_eq!(world.introspect(&back, &second).await["active"], true);
         let account = service_accounts::find(world.app(), "robot").await.unwrap();
-        service_accounts::revoke_key(world.app(), &account, &machine.signer.kid).await.unwrap();
+        service_accounts::revoke_key(world.app(), by(), &account, &machine.signer.kid).await.unwrap();
         assert_eq!(world.introspect(&back, &second).await, json!({"active": false}));
     }
 

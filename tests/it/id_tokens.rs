@@ -11,7 +11,7 @@ use cnx::store::users;
 use serde_json::{Map, Value, json};
 
 use crate::offline::{self, Expected};
-use crate::world::{On, START, Tokens, World, claims, jwt_part, on_both};
+use crate::world::{On, START, Tokens, World, by, claims, jwt_part, on_both};
 
 /// All that an ID token may hold unasked beside an access token (R11).
 const UNASKED: [&str; 15] = [
@@ -216,7 +216,7 @@ on_both! {
             "email_verified",
         ] {
             let one = Map::from_iter([(name.to_owned(), evil[name].clone())]);
-            let refused = people::add(world.app(), person(one)).await.unwrap_err().to_string();
+            let refused = people::add(world.app(), by(), person(one)).await.unwrap_err().to_string();
             assert!(refused.starts_with("claims: ") && refused.contains(name), "{refused}");
         }
         // And were they in the row, nothing would come of it.

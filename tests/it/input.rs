@@ -7,7 +7,7 @@ use cnx::base::secret::Secret;
 use cnx::flow::people::{self, NewPerson};
 use serde_json::json;
 
-use crate::world::{CALLBACK, On, PASSWORD, World, authorize_path, claims, on_both};
+use crate::world::{CALLBACK, On, PASSWORD, World, authorize_path, by, claims, on_both};
 
 on_both! {
     async fn what_people_type_is_no_sql_and_no_pattern_s_h15(world: World) {
@@ -17,7 +17,7 @@ on_both! {
                 email: (name == "ada").then(|| "ada@example.com".to_owned()), username: Some(name.to_owned()), name: None,
                 email_verified: true, is_admin: false, claims: serde_json::Map::new(), password: Some(Secret::new(PASSWORD.to_owned())),
             };
-            people::add(world.app(), person).await.unwrap();
+            people::add(world.app(), by(), person).await.unwrap();
         }
         // Each name is itself and nothing more.
         for name in ["ada", "o'brien", "100%_sure", "a;drop--table", "x\\y"] {

@@ -3,7 +3,7 @@
 use cnx::flow::people;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, TestClient, Tokens, World, claims, on_both};
+use crate::world::{Reply, TestClient, Tokens, World, by, claims, on_both};
 
 const PATH: &str = "/oauth2/introspect";
 
@@ -160,7 +160,7 @@ on_both! {
             .form(&[("token", &tokens.access)]);
         assert_eq!(Reply::of(request.send().await.unwrap()).await.text, r#"{"active":false}"#);
 
-        people::set_disabled(world.app(), user.id, true).await.unwrap();
+        people::set_disabled(world.app(), by(), user.id, true).await.unwrap();
         for token in [&tokens.access, tokens.refresh.as_ref().unwrap()] {
             assert_eq!(world.introspect(&client, token).await, inactive(), "the person is disabled");
         }

@@ -10,7 +10,7 @@ use openidconnect::core::CoreJsonWebKeySet;
 use serde_json::Value;
 
 use crate::offline;
-use crate::world::{Reply, World, on_both};
+use crate::world::{Reply, World, by, on_both};
 
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -81,7 +81,7 @@ on_both! {
             let reply = conditional(&world, unknown).await;
             assert_eq!((reply.status, &reply.text), (200, &first.text), "{unknown}");
         }
-        signing_keys::rotate(world.app(), Algorithm::Es256, false).await.unwrap();
+        signing_keys::rotate(world.app(), by(), Algorithm::Es256, false).await.unwrap();
         let changed = conditional(&world, &tag).await;
         assert_eq!(changed.status, 200);
         assert_ne!(changed.header("etag"), Some(tag.as_str()));
@@ -98,7 +98,7 @@ on_both! {
         let age = max_age(&before);
         assert!(age > 0 && age < world.settings.key_propagation_seconds(), "{age}");
         let fetched_at = world.now();
-        let kid = signing_keys::rotate(world.app(), Algorithm::Es256, false).await.unwrap();
+        let kid = signing_keys::rotate(world.app(), by(), Algorithm::Es256, false).await.unwrap();
         assert!(!offline::kids(&before.json()).contains(&kid));
         assert!(offline::kids(&world.get(JWKS).await.json()).contains(&kid), "published at once");
         let client = world.web_client().await;

@@ -4,7 +4,7 @@ use cnx::base::secret::Secret;
 use cnx::flow::people;
 use serde_json::json;
 
-use crate::world::{Browser, PASSWORD, TestClient, World, authorize_path, on_both};
+use crate::world::{Browser, PASSWORD, TestClient, World, authorize_path, by, on_both};
 
 const HOUR: i64 = 3600;
 
@@ -60,7 +60,7 @@ on_both! {
             grants.push(browser.tokens(&world, &client, &[], "ada").await);
         }
         let password = "another-battery-horse-staple-43";
-        people::set_password(world.app(), &user, Secret::new(password.to_owned())).await.unwrap();
+        people::set_password(world.app(), by(), &user, Secret::new(password.to_owned())).await.unwrap();
         for (browser, tokens) in browsers.iter().zip(&grants) {
             assert_eq!(silent(browser, &client).await, "login_required");
             assert_eq!(world.user_info(&tokens.access).await.status, 401);

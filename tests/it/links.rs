@@ -5,7 +5,7 @@ use cnx::flow::people;
 use cnx::flow::sign_in::link;
 use cnx::store::users;
 
-use crate::world::{PASSWORD, Reply, World, authorize_path, on_both};
+use crate::world::{PASSWORD, Reply, World, authorize_path, by, on_both};
 
 const CHOSEN: &str = "otter plank vivid drum";
 
@@ -101,7 +101,7 @@ on_both! {
             email: Some("cli@example.com".to_owned()), username: None, name: None, email_verified: false, is_admin: true,
             claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
         };
-        people::add(world.app(), person).await.unwrap();
+        people::add(world.app(), by(), person).await.unwrap();
         is_stale(&world, &path).await;
         assert!(people::find(world.app(), "second@example.com").await.is_err());
     }
@@ -117,14 +117,14 @@ on_both! {
             email: Some(format!("{name}@example.com")), username: None, name: None, email_verified: false, is_admin: true,
             claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
         };
-        let first = people::add(world.app(), administrator("first")).await.unwrap();
-        let refused = people::set_disabled(world.app(), first.id, true).await.unwrap_err().to_string();
+        let first = people::add(world.app(), by(), administrator("first")).await.unwrap();
+        let refused = people::set_disabled(world.app(), by(), first.id, true).await.unwrap_err().to_string();
         assert!(refused.starts_with("nobody else administrates"), "{refused}");
-        let second = people::add(world.app(), administrator("second")).await.unwrap();
+        let second = people::add(world.app(), by(), administrator("second")).await.unwrap();
         // Each disables the other at the same moment: one stays.
         let (one, other) = tokio::join!(
-            people::set_disabled(world.app(), first.id, true),
-            people::set_disabled(world.app(), second.id, true)
+            people::set_disabled(world.app(), by(), first.id, true),
+            people::set_disabled(world.app(), by(), second.id, true)
         );
         assert_eq!([one.is_ok(), other.is_ok()].iter().filter(|done| **done).count(), 1);
         assert_eq!(browser.post(&form.action, &form.fields).await.status, 400);
@@ -152,8 +152,8 @@ on_both! {
     async fn a_password_link_works_once_for_an_hour_and_for_its_person_s_l14(world: World) {
         let ada = world.add_user("ada").await;
         let bob = world.add_user("bob").await;
-        let new = async |user| format!("/set-password?token={}", link::for_password(world.app(), user).await.unwrap().reveal());
-        let token = link::for_password(world.app(), ada.id).await.unwrap();
+        let new = async |user| format!("/set-password?token={}", link::for_password(world.app(), by(), user).await.unwrap().reveal());
+        let token = link::for_password(world.app(), by(), ada.id).await.unwrap();
         // 256 random bits in base62: 43 characters.
         assert!(token.reveal().len() >= 42 && token.reveal().bytes().all(|b| b.is_ascii_alphanumeric()), "{}", token.reveal());
         let path = format!("/set-password?token={}", token.reveal());
@@ -171,10 +171,10 @@ on_both! {
         world.advance(3600);
         is_stale(&world, &path).await;
         let path = new(ada.id).await;
-        people::set_password(world.app(), &ada, Secret::new("another otter plank drum".to_owned())).await.unwrap();
+        people::set_password(world.app(), by(), &ada, Secret::new("another otter plank drum".to_owned())).await.unwrap();
         is_stale(&world, &path).await;
         let path = new(bob.id).await;
-        people::set_disabled(world.app(), bob.id, true).await.unwrap();
+        people::set_disabled(world.app(), by(), bob.id, true).await.unwrap();
         is_stale(&world, &path).await;
         for wrong in ["", "x", &"A".repeat(43), "' OR 1=1 --", "%25"] {
             is_stale(&world, &format!("/set-password?token={wrong}")).await;
@@ -188,7 +188,7 @@ on_both! {
 
     async fn a_password_link_has_one_winner_s_l14(world: World) {
         let ada = world.add_user("ada").await;
-        let token = link::for_password(world.app(), ada.id).await.unwrap();
+        let token = link::for_password(world.app(), by(), ada.id).await.unwrap();
         let path = format!("/set-password?token={}", token.reveal());
         let mut posts = Vec::new();
         for n in 0..8 {
@@ -211,7 +211,7 @@ on_both! {
         let ada = world.add_user("ada").await;
         let before = world.browser();
         let tokens = before.tokens(&world, &client, &[], "ada").await;
-        let token = link::for_password(world.app(), ada.id).await.unwrap();
+        let token = link::for_password(world.app(), by(), ada.id).await.unwrap();
         let reply = fill(&world, &format!("/set-password?token={}", token.reveal()), &[("password", CHOSEN.to_owned())]).await;
         assert_eq!(reply.status, 303);
         assert_eq!(world.user_info(&tokens.access).await.status, 401);
@@ -226,7 +226,7 @@ on_both! {
 
     async fn a_form_behind_a_link_is_bound_to_its_browser_s_l14(world: World) {
         let ada = world.add_user("ada").await;
-        let token = link::for_password(world.app(), ada.id).await.unwrap();
+        let token = link::for_password(world.app(), by(), ada.id).await.unwrap();
         let page = world.browser().open(&format!("/set-password?token={}", token.reveal())).await;
         let form = page.form(&[("password", CHOSEN)]);
         let reply = world.browser().post(&form.action, &form.fields).await;
@@ -241,7 +241,7 @@ on_both! {
 async fn a_link_is_nowhere_in_the_database_s_l14() {
     let world = World::new(crate::world::On::Sqlite).await.unwrap();
     let ada = world.add_user("ada").await;
-    let token = link::for_password(world.app(), ada.id).await.unwrap();
+    let token = link::for_password(world.app(), by(), ada.id).await.unwrap();
     let set_up = link::first_administrator(world.app()).await.unwrap().unwrap();
     world.running.as_ref().unwrap().app().store.close();
     let mut looked_at = 0;

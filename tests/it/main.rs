@@ -9,6 +9,7 @@ mod api_key_callers;
 mod api_keys;
 mod assertion_replays;
 mod assertions;
+mod audit;
 mod authorize;
 mod bookkeeping;
 mod canaries;

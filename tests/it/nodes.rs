@@ -16,7 +16,7 @@ use cnx::{Running, serve};
 use serde_json::json;
 
 use crate::offline::{self, key_set_of, kid, kids};
-use crate::world::{Reply, TestClient, Tokens, World, authorize_path, free_port, on_both};
+use crate::world::{Reply, TestClient, Tokens, World, authorize_path, by, free_port, on_both};
 
 /// The command line, or whatever else looks at the same database.
 async fn tool(world: &World) -> Arc<App> {
@@ -104,8 +104,8 @@ on_both! {
                 // Both nodes ask for the next key at the same moment: one key comes of it.
                 let node = second.as_ref().unwrap();
                 let (a, b) = tokio::join!(
-                    signing_keys::rotate(world.app(), Algorithm::Es256, false),
-                    signing_keys::rotate(node.app(), Algorithm::Es256, false)
+                    signing_keys::rotate(world.app(), by(), Algorithm::Es256, false),
+                    signing_keys::rotate(node.app(), by(), Algorithm::Es256, false)
                 );
                 assert_eq!(a.unwrap(), b.unwrap());
                 within_a_second("both nodes publish the same keys", || async {
@@ -183,8 +183,8 @@ on_both! {
         // One administrator is in a hurry, another is not. Whoever is first: what the hurried one was told signs.
         world.advance(world.settings.key_propagation_seconds());
         let (hurried, patient) = tokio::join!(
-            signing_keys::rotate(world.app(), Algorithm::Es256, true),
-            signing_keys::rotate(node.app(), Algorithm::Es256, false)
+            signing_keys::rotate(world.app(), by(), Algorithm::Es256, true),
+            signing_keys::rotate(node.app(), by(), Algorithm::Es256, false)
         );
         let (hurried, patient) = (hurried.unwrap(), patient.unwrap());
         let client = world.web_client().await;
@@ -211,7 +211,7 @@ on_both! {
         let (id, secret, metadata) = cnx::oauth::client_registration::from_json(
             &json!({"client_name": "Late", "redirect_uris": ["https://late.example/cb"], "grant_types": ["client_credentials", "authorization_code"]}).to_string(),
         ).unwrap();
-        let (added, secret) = clients::add(&tool, metadata, id, secret).await.unwrap();
+        let (added, secret) = clients::add(&tool, by(), metadata, id, secret).await.unwrap();
         let late = TestClient { id: added.id.to_string(), secret: secret.map(|s| s.reveal().clone()) };
         within_a_second("a new client", || async { asks(&late).await == 200 }).await;
         let preflight = || async {
@@ -225,7 +225,7 @@ on_both! {
         // Its secret is changed, without overlap: the old one is dead.
         let token = own_token(&world, &world.base, &late).await;
         world.advance(61);
-        let secret = clients::rotate_secret(&tool, &late.id, 0).await.unwrap();
+        let secret = clients::rotate_secret(&tool, by(), &late.id, 0).await.unwrap();
         let renewed = TestClient { secret: Some(secret.reveal().clone()), ..late.clone() };
         within_a_second("a new secret", || async { asks(&renewed).await == 200 }).await;
         assert_eq!(asks(&late).await, 401);
@@ -247,23 +247,23 @@ on_both! {
             within_a_second("disabled or enabled", || async { asks(&renewed).await == expected }).await;
         }
         assert!(is_active(&world.http, &world.base, &renewed, &token).await);
-        clients::delete(&tool, &late.id).await.unwrap();
+        clients::delete(&tool, by(), &late.id).await.unwrap();
         within_a_second("deleted", || async { asks(&renewed).await == 401 }).await;
 
         // Keys: a new one is published, signs at once where asked, and is dead when revoked.
-        let waiting = signing_keys::rotate(&tool, Algorithm::Es256, false).await.unwrap();
+        let waiting = signing_keys::rotate(&tool, by(), Algorithm::Es256, false).await.unwrap();
         within_a_second("a new key is published", || async {
             kids(&offline::key_set(&world).await).contains(&waiting)
         })
         .await;
-        let urgent = signing_keys::rotate(&tool, Algorithm::Es256, true).await.unwrap();
+        let urgent = signing_keys::rotate(&tool, by(), Algorithm::Es256, true).await.unwrap();
         assert_eq!(urgent, waiting, "the one that waits is the next one");
         within_a_second("a new key signs", || async {
             kid(&own_token(&world, &world.base, &client).await) == urgent
         })
         .await;
         let token = own_token(&world, &world.base, &client).await;
-        assert!(signing_keys::revoke(&tool, &urgent).await.unwrap());
+        assert!(signing_keys::revoke(&tool, by(), &urgent).await.unwrap());
         within_a_second("a revoked key", || async {
             !is_active(&world.http, &world.base, &client, &token).await
         })
@@ -286,7 +286,7 @@ on_both! {
         }
         let code = browsers[0].authorize(&authorize_path(&client, &[]), "ada").await.code();
         node.app().catch_up().await.unwrap();
-        people::set_disabled(&tool, user.id, true).await.unwrap();
+        people::set_disabled(&tool, by(), user.id, true).await.unwrap();
 
         for base in [&world.base, &base] {
             for tokens in &grants {
@@ -335,7 +335,7 @@ on_both! {
             );
         }
         // Enabled again, the person signs in anew; nothing of before comes back.
-        people::set_disabled(&tool, user.id, false).await.unwrap();
+        people::set_disabled(&tool, by(), user.id, false).await.unwrap();
         assert!(!is_active(&world.http, &world.base, &client, grants[1].refresh()).await);
         let again = browsers[0].tokens(&world, &client, &[], "ada").await;
         assert_eq!(world.user_info(&again.access).await.status, 200);

@@ -9,10 +9,10 @@ use cnx::flow::people::{self, NewPerson};
 use cnx::flow::sign_in::link;
 use cnx::store::users;
 
-use crate::world::{On, PASSWORD, Reply, START, World, on_both};
+use crate::world::{On, PASSWORD, Reply, START, World, by, on_both};
 
 async fn new_link(world: &World, user: UserId) -> String {
-    format!("/set-password?token={}", link::for_password(world.app(), user).await.unwrap().reveal())
+    format!("/set-password?token={}", link::for_password(world.app(), by(), user).await.unwrap().reveal())
 }
 
 /// Opens a new link of this person and types a password.
@@ -149,8 +149,8 @@ on_both! {
     async fn nobody_can_tell_from_an_answer_who_has_an_account_s_l4(world: World) {
         world.add_user("ada").await;
         let gone = world.add_user("gone").await;
-        people::set_disabled(world.app(), gone.id, true).await.unwrap();
-        people::add(world.app(), person("passwordless")).await.unwrap();
+        people::set_disabled(world.app(), by(), gone.id, true).await.unwrap();
+        people::add(world.app(), by(), person("passwordless")).await.unwrap();
         let wrong = "a wrong password, certainly";
         let known = same_form(&try_sign_in(&world, "ada", wrong).await, "ada");
         for (name, password) in
@@ -179,11 +179,11 @@ on_both! {
             assert_eq!(try_sign_in(&world, spelling, PASSWORD).await.status, 303, "{spelling}");
         }
         for twin in ["ADA", "ada", "ａｄａ"] {
-            let refused = people::add(world.app(), person(twin)).await.unwrap_err().to_string();
+            let refused = people::add(world.app(), by(), person(twin)).await.unwrap_err().to_string();
             assert_eq!(refused, "username: it is taken", "{twin}");
         }
         for look_alike in ["\u{430}da", "ad\u{430}", "a\u{200b}da", "ada\u{200d}", "\u{feff}ada", "a\u{ad}da", "ad\u{0}a", "ada\u{202e}", "a da", "\u{0391}da", "ada@x"] {
-            let refused = people::add(world.app(), person(look_alike)).await;
+            let refused = people::add(world.app(), by(), person(look_alike)).await;
             assert!(matches!(refused, Err(people::PersonError::Field { field: "username", .. })), "{look_alike:?}");
         }
         // Failures under one spelling count for all of them: ten are free, whoever types them how.
@@ -225,7 +225,7 @@ async fn an_unknown_name_takes_as_long_as_a_known_one_s_l4() {
     .unwrap();
     world.add_user("ada").await;
     let gone = world.add_user("gone").await;
-    people::set_disabled(world.app(), gone.id, true).await.unwrap();
+    people::set_disabled(world.app(), by(), gone.id, true).await.unwrap();
     let names = ["ada", "nobody", "gone", "no name at all", "nobody@example.com"];
     // The quickest of many is the work itself, without what the machine did besides; a busy one gets more rounds.
     let mut least = [f64::MAX; 5];

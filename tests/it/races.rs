@@ -18,7 +18,7 @@ use crate::token_requests::{
     refreshed, refused, tokens,
 };
 use crate::world::{
-    Browser, CALLBACK, Node, On, PASSWORD, Reply, TestClient, Tokens, VERIFIER, World, authorize_path,
+    Browser, CALLBACK, Node, On, PASSWORD, Reply, TestClient, Tokens, VERIFIER, World, authorize_path, by,
     claims, on_both,
 };
 
@@ -164,9 +164,9 @@ async fn happen(
             );
         }
         "new password" => {
-            people::set_password(nodes.last(), user, Secret::new(PASSWORD.to_owned())).await.unwrap();
+            people::set_password(nodes.last(), by(), user, Secret::new(PASSWORD.to_owned())).await.unwrap();
         }
-        "disabled" => people::set_disabled(nodes.last(), user.id, true).await.unwrap(),
+        "disabled" => people::set_disabled(nodes.last(), by(), user.id, true).await.unwrap(),
         _ => {
             let (id, of, now): (ClientId, _, _) = (client.id.parse().unwrap(), user.id, world.clock.now());
             let withdraw = move |conn: &mut Conn| {

@@ -8,7 +8,7 @@ use crate::token_requests::{
     assert_access_dead, assert_alive, assert_dead, code, exchange, granted, refresh, refreshed, refused,
     tokens,
 };
-use crate::world::{TestClient, authorize_path, on_both};
+use crate::world::{TestClient, authorize_path, by, on_both};
 
 const DAY: i64 = 86_400;
 
@@ -110,10 +110,10 @@ on_both! {
                 let elsewhere = tokens(&world, &client, &stranger.username).await;
                 let (mut status, mut error, mut of_one) = (400, "invalid_grant", true);
                 match event {
-                    "disabled" => people::set_disabled(world.app(), user.id, true).await.unwrap(),
+                    "disabled" => people::set_disabled(world.app(), by(), user.id, true).await.unwrap(),
                     "password changed" => {
                         let password = Secret::new("another-horse-battery-staple-43".to_owned());
-                        people::set_password(world.app(), &user, password).await.unwrap();
+                        people::set_password(world.app(), by(), &user, password).await.unwrap();
                     }
                     "consent withdrawn" => {
                         let (id, of, now): (cnx::base::id::ClientId, _, _) = (client.id.parse().unwrap(), user.id, world.clock.now());
@@ -124,7 +124,7 @@ on_both! {
                         assert_eq!(world.app().store.write(act).await.unwrap(), 1);
                     }
                     "client deleted" => {
-                        clients::delete(world.app(), &client.id).await.unwrap();
+                        clients::delete(world.app(), by(), &client.id).await.unwrap();
                         (status, error, of_one) = (401, "invalid_client", false);
                     }
                     "offline_access withdrawn" => {
@@ -150,11 +150,11 @@ on_both! {
         let client = world.web_client().await;
         let user = world.add_user("ada").await;
         let given = tokens(&world, &client, "ada").await;
-        people::set_disabled(world.app(), user.id, true).await.unwrap();
-        people::set_disabled(world.app(), user.id, false).await.unwrap();
+        people::set_disabled(world.app(), by(), user.id, true).await.unwrap();
+        people::set_disabled(world.app(), by(), user.id, false).await.unwrap();
         assert_dead(&world, &client, &given).await;
         let given = tokens(&world, &client, "ada").await;
-        clients::delete(world.app(), &client.id).await.unwrap();
+        clients::delete(world.app(), by(), &client.id).await.unwrap();
         let again = world.add_client(json!({"client_id": client.id, "client_secret": client.secret()})).await;
         assert_dead(&world, &again, &given).await;
     }

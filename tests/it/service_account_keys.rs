@@ -10,7 +10,7 @@ use cnx::flow::service_accounts;
 use serde_json::{Value, json};
 
 use crate::token_requests::{granted, refused};
-use crate::world::{JWT_BEARER, Machine, On, Reply, START, Signer, World, on_both};
+use crate::world::{JWT_BEARER, Machine, On, Reply, START, Signer, World, by, on_both};
 
 fn address(world: &World, id: &str) -> String {
     format!("{}/v1/service-accounts/{id}/keys", world.base)
@@ -132,10 +132,10 @@ on_both! {
         let Machine { id, signer } = world.machine("ci", Algorithm::Es256, json!({})).await;
         let account = service_accounts::find(world.app(), "ci").await.unwrap();
         for _ in 1..10 {
-            service_accounts::register_key(world.app(), &account, &Signer::es256().jwk.to_string(), None).await.unwrap();
+            service_accounts::register_key(world.app(), by(), &account, &Signer::es256().jwk.to_string(), None).await.unwrap();
         }
         problem(&publish(&world, &id, &signer, &json!({"public_key": Signer::es256().jwk})).await, 409, "too_many_keys");
-        let refused = service_accounts::make_key(world.app(), &account, Algorithm::Es256, None).await.unwrap_err();
+        let refused = service_accounts::make_key(world.app(), by(), &account, Algorithm::Es256, None).await.unwrap_err();
         assert!(refused.to_string().starts_with("10 keys"), "{refused}");
         problem(&publish(&world, &id, &signer, &json!({"public_key": signer.jwk})).await, 409, "too_many_keys");
     }
@@ -159,7 +159,7 @@ on_both! {
         // Somebody may say less, and not more.
         let account = service_accounts::find(world.app(), "ci").await.unwrap();
         for (lifetime, expected) in [(Some(3600), 3600), (Some(10 * year), year), (None, year)] {
-            let (key, _) = service_accounts::make_key(world.app(), &account, Algorithm::Es256, lifetime).await.unwrap();
+            let (key, _) = service_accounts::make_key(world.app(), by(), &account, Algorithm::Es256, lifetime).await.unwrap();
             assert_eq!(key.expires_at, Some(Timestamp::from_secs(world.now() + expected)));
         }
     }

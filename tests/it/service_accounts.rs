@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::nodes::within_a_second;
 use crate::offline::{key_set, signed_with_pem, verify_access_token};
 use crate::token_requests::{granted, members, refused};
-use crate::world::{CLIENT_ASSERTION, On, Reply, Signer, World, claims, jwt_part, new_jti, on_both};
+use crate::world::{CLIENT_ASSERTION, On, Reply, Signer, World, by, claims, jwt_part, new_jti, on_both};
 
 const API: &str = "https://deploy.example";
 
@@ -67,7 +67,7 @@ on_both! {
         granted(&world.present(&assertion, &[]).await);
         for scope in ["openid", "offline_access"] {
             let policy = serde_json::from_value(json!({ "scope": scope })).unwrap();
-            let refused = service_accounts::add(world.app(), "person", policy).await.unwrap_err().to_string();
+            let refused = service_accounts::add(world.app(), by(), "person", policy).await.unwrap_err().to_string();
             assert!(refused.starts_with("scope: "), "{refused}");
         }
     }
@@ -142,7 +142,7 @@ on_both! {
             world.present(&fresh(), &[("resource", "https://elsewhere.example")]).await,
             world.present("x", &[]).await,
         ];
-        service_accounts::set_disabled(world.app(), "ci", true).await.unwrap();
+        service_accounts::set_disabled(world.app(), by(), "ci", true).await.unwrap();
         answers.push(world.present(&fresh(), &[]).await);
         for answer in answers {
             assert_eq!(answer.status, 400, "{}", answer.text);
@@ -155,7 +155,7 @@ on_both! {
     async fn a_key_file_is_what_google_auth_reads_c16(world: World) {
         let account = world.account("ci", json!({})).await;
         for alg in Algorithm::ALL {
-            let (key, pem) = service_accounts::make_key(world.app(), &account, alg, None).await.unwrap();
+            let (key, pem) = service_accounts::make_key(world.app(), by(), &account, alg, None).await.unwrap();
             let file = service_accounts::key_file(world.app(), &account, &key, &pem);
             for member in ["type", "project_id", "private_key_id", "private_key", "client_email", "client_id", "token_uri", "issuer"] {
                 assert!(file[member].as_str().is_some_and(|text| !text.is_empty()), "{member}");
@@ -173,7 +173,7 @@ on_both! {
 
     async fn nothing_of_a_private_key_is_kept(world: World) {
         let account = world.account("ci", json!({})).await;
-        let (_, pem) = service_accounts::make_key(world.app(), &account, Algorithm::Es256, None).await.unwrap();
+        let (_, pem) = service_accounts::make_key(world.app(), by(), &account, Algorithm::Es256, None).await.unwrap();
         let body: String = pem.reveal().lines().filter(|line| !line.starts_with('-')).collect();
         assert!(world.stores(account.id.as_str()).await, "the account is there");
         for part in body.as_bytes().chunks(32).map(|part| str::from_utf8(part).unwrap()) {
@@ -185,10 +185,10 @@ on_both! {
         let machine = world.machine("ci", Algorithm::Es256, json!({"audience": [API]})).await;
         let token = granted(&world.machine_token(&machine, &[]).await).access;
         assert!(is_active(&world, &token).await);
-        service_accounts::set_disabled(world.app(), "ci", true).await.unwrap();
+        service_accounts::set_disabled(world.app(), by(), "ci", true).await.unwrap();
         assert!(!is_active(&world, &token).await);
         refused(&world.machine_token(&machine, &[]).await, 400, "invalid_grant");
-        service_accounts::set_disabled(world.app(), "ci", false).await.unwrap();
+        service_accounts::set_disabled(world.app(), by(), "ci", false).await.unwrap();
         assert!(is_active(&world, &token).await, "within its time, it is what it was");
         granted(&world.machine_token(&machine, &[]).await);
     }
@@ -197,18 +197,18 @@ on_both! {
         let machine = world.machine("ci", Algorithm::Es256, json!({"audience": [API]})).await;
         let second = Signer::es256();
         let account = service_accounts::find(world.app(), "ci").await.unwrap();
-        service_accounts::register_key(world.app(), &account, &second.jwk.to_string(), None).await.unwrap();
+        service_accounts::register_key(world.app(), by(), &account, &second.jwk.to_string(), None).await.unwrap();
         let first_token = granted(&world.machine_token(&machine, &[]).await).access;
         let by_second = || second.assertion(&world.assertion_claims(&machine.id));
         let second_token = granted(&world.present(&by_second(), &[]).await).access;
         let account = service_accounts::find(world.app(), "ci").await.unwrap();
-        service_accounts::revoke_key(world.app(), &account, &machine.signer.kid).await.unwrap();
+        service_accounts::revoke_key(world.app(), by(), &account, &machine.signer.kid).await.unwrap();
         assert!(!is_active(&world, &first_token).await);
         assert!(is_active(&world, &second_token).await);
         refused(&world.machine_token(&machine, &[]).await, 400, "invalid_grant");
         granted(&world.present(&by_second(), &[]).await);
         // Its name is used up: nobody registers it again by mistake.
-        let again = service_accounts::register_key(world.app(), &account, &machine.signer.jwk.to_string(), None).await;
+        let again = service_accounts::register_key(world.app(), by(), &account, &machine.signer.jwk.to_string(), None).await;
         assert!(again.unwrap_err().to_string().starts_with("kid: "));
     }
 
@@ -235,11 +235,11 @@ on_both! {
     async fn names_and_ids_are_given_once_s_t13(world: World) {
         let account = world.account("ci", json!({})).await;
         let policy = account.policy.clone();
-        let taken = service_accounts::add(world.app(), "ci", policy).await.unwrap_err().to_string();
+        let taken = service_accounts::add(world.app(), by(), "ci", policy).await.unwrap_err().to_string();
         assert_eq!(taken, "name: ci is taken");
         let file = json!({"client_id": account.id, "grant_types": ["client_credentials"], "response_types": []});
         let (id, secret, metadata) = cnx::oauth::client_registration::from_json(&file.to_string()).unwrap();
-        let added = cnx::flow::clients::add(world.app(), metadata, id, secret).await.unwrap_err().to_string();
+        let added = cnx::flow::clients::add(world.app(), by(), metadata, id, secret).await.unwrap_err().to_string();
         assert!(added.ends_with("is taken"), "{added}");
     }
 
@@ -323,10 +323,10 @@ async fn what_one_node_ends_is_over_on_the_other_within_a_second_p3() {
         }
     };
     assert_eq!(about(token.clone()).await.json()["active"], true);
-    service_accounts::revoke_key(world.app(), &account, &machine.signer.kid).await.unwrap();
+    service_accounts::revoke_key(world.app(), by(), &account, &machine.signer.kid).await.unwrap();
     within_a_second("a key that was revoked", async || present().await.error() == "invalid_grant").await;
     assert!(node.app().service_account(&machine.id).unwrap().keys[0].revoked_at.is_some());
-    service_accounts::set_disabled(world.app(), "ci", true).await.unwrap();
+    service_accounts::set_disabled(world.app(), by(), "ci", true).await.unwrap();
     within_a_second("an account that was disabled", async || {
         node.app().service_account(&machine.id).is_some_and(|account| !account.is_active())
     })

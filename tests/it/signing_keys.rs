@@ -7,7 +7,7 @@ use cnx::jose::keyring::KeyState;
 use serde_json::json;
 
 use crate::offline::{self, key_set, kid, kids};
-use crate::world::{TestClient, Tokens, World, authorize_path, on_both};
+use crate::world::{TestClient, Tokens, World, authorize_path, by, on_both};
 
 const ES: Algorithm = Algorithm::Es256;
 
@@ -24,7 +24,7 @@ fn state(world: &World, kid: &str) -> Option<KeyState> {
 }
 
 async fn rotate(world: &World, alg: Algorithm, at_once: bool) -> String {
-    signing_keys::rotate(world.app(), alg, at_once).await.unwrap()
+    signing_keys::rotate(world.app(), by(), alg, at_once).await.unwrap()
 }
 
 async fn is_active(world: &World, client: &TestClient, token: &str) -> bool {
@@ -125,7 +125,7 @@ on_both! {
         assert!(!browser.open(&silent(old.id())).await.callback().code().is_empty());
         let revoked = browser.tokens(&world, &client, &[], "ada").await;
         assert_ne!(kid(revoked.id()), retired);
-        assert!(signing_keys::revoke(world.app(), &kid(revoked.id())).await.unwrap());
+        assert!(signing_keys::revoke(world.app(), by(), &kid(revoked.id())).await.unwrap());
         let refused = browser.open(&silent(revoked.id())).await.callback();
         assert_eq!((refused.error(), refused.get("code")), ("login_required", None));
         let logout = |hint: &str| {
@@ -188,7 +188,7 @@ on_both! {
         let revoked = kid(&own);
         assert_eq!(kid(&tokens.access), revoked);
         assert!(is_active(&world, &client, &own).await);
-        assert!(signing_keys::revoke(world.app(), &revoked).await.unwrap());
+        assert!(signing_keys::revoke(world.app(), by(), &revoked).await.unwrap());
 
         let keys = key_set(&world).await;
         assert!(!kids(&keys).contains(&revoked) && kids(&keys).len() == 3, "a successor is there");
@@ -206,16 +206,16 @@ on_both! {
             .await;
         assert_eq!(world.user_info(&Tokens::of(&reply).access).await.status, 200);
 
-        assert!(!signing_keys::revoke(world.app(), "nobody").await.unwrap());
-        assert!(!signing_keys::revoke(world.app(), &revoked).await.unwrap(), "once");
+        assert!(!signing_keys::revoke(world.app(), by(), "nobody").await.unwrap());
+        assert!(!signing_keys::revoke(world.app(), by(), &revoked).await.unwrap(), "once");
         // Revoking one that was only published leaves the signing one alone.
         let waiting = rotate(&world, ES, false).await;
-        assert!(signing_keys::revoke(world.app(), &waiting).await.unwrap());
+        assert!(signing_keys::revoke(world.app(), by(), &waiting).await.unwrap());
         assert_eq!(kid(&token(&world, &client).await), kid(&next));
         assert!(!kids(&key_set(&world).await).contains(&waiting));
         // Revoking the one that signs brings the one that waits in before its turn, and the list says so.
         let waiting = rotate(&world, ES, false).await;
-        assert!(signing_keys::revoke(world.app(), &kid(&next)).await.unwrap());
+        assert!(signing_keys::revoke(world.app(), by(), &kid(&next)).await.unwrap());
         assert_eq!(kid(&token(&world, &client).await), waiting);
         let last = rotate(&world, ES, true).await;
         assert_eq!(kid(&token(&world, &client).await), last);

@@ -13,7 +13,7 @@ use cnx::jose::signing_key::SigningKey;
 use serde_json::{Value, json};
 
 use crate::third_party::{present, run};
-use crate::world::{On, World};
+use crate::world::{On, World, by};
 
 const API: &str = "https://api.example.com";
 
@@ -21,7 +21,7 @@ const API: &str = "https://api.example.com";
 async fn key_file(world: &World, folder: &Path, name: &str, alg: Algorithm, google: bool) -> String {
     let policy = json!({"scope": "api:read api:write", "audience": [API], "google_auth": google});
     let account = world.account(name, policy).await;
-    let (key, pem) = service_accounts::make_key(world.app(), &account, alg, None).await.unwrap();
+    let (key, pem) = service_accounts::make_key(world.app(), by(), &account, alg, None).await.unwrap();
     let path = folder.join(format!("{name}.json"));
     let file = service_accounts::key_file(world.app(), &account, &key, &pem);
     std::fs::write(&path, file.to_string()).unwrap();

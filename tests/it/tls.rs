@@ -16,7 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Authority, KeyP
 use serde_json::json;
 
 use crate::token_requests::{granted, refused};
-use crate::world::{JWT_BEARER, On, START, World, claims};
+use crate::world::{JWT_BEARER, On, START, World, by, claims};
 
 /// Writes a certificate authority, and a certificate of it for this machine with its key, into `folder`.
 fn certificates(folder: &Path) {
@@ -116,7 +116,7 @@ async fn one_server_trusts_another_over_https_where_its_settings_say_so_s_s1() {
             reusable: true,
             longest: 3600,
         };
-        trust::add(world.app(), "deploy", rule).await.unwrap();
+        trust::add(world.app(), by(), "deploy", rule).await.unwrap();
         let reply = world.present(&id_token, &[]).await;
         if taken {
             assert_eq!(claims(&granted(&reply).access)["sub"], json!(here));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::outbound::{Answers, Publisher, world_that_may_fetch};
 use crate::token_requests::{granted, members, refused};
-use crate::world::{On, Signer, TOKEN_EXCHANGE, World, claims, new_jti};
+use crate::world::{On, Signer, TOKEN_EXCHANGE, World, by, claims, new_jti};
 
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -85,7 +85,7 @@ async fn on_each<F: Future<Output = ()>>(story: impl Fn(World, Issuer) -> F) {
 async fn exactly_the_matching_tokens_are_let_in_s_j13() {
     on_each(async |world, issuer| {
         let account = world.account("deploy", json!({})).await;
-        trust::add(world.app(), "deploy", rule(&issuer)).await.unwrap();
+        trust::add(world.app(), by(), "deploy", rule(&issuer)).await.unwrap();
         let reply = world.present(&issuer.token(&world, &json!({})), &[]).await;
         let said = claims(&granted(&reply).access);
         assert_eq!((&said["sub"], &said["client_id"]), (&json!(account.id), &json!(account.id)));
@@ -131,7 +131,7 @@ async fn exactly_the_matching_tokens_are_let_in_s_j13() {
 async fn a_token_speaks_once_by_either_grant_and_its_issuer_may_rotate() {
     on_each(async |world, mut issuer| {
         world.account("deploy", json!({})).await;
-        trust::add(world.app(), "deploy", rule(&issuer)).await.unwrap();
+        trust::add(world.app(), by(), "deploy", rule(&issuer)).await.unwrap();
         let token = issuer.token(&world, &json!({}));
         granted(&world.present(&token, &[]).await);
         refused(&world.present(&token, &[]).await, 400, "invalid_grant");
@@ -150,15 +150,15 @@ async fn a_token_speaks_once_by_either_grant_and_its_issuer_may_rotate() {
 async fn a_rule_that_is_removed_takes_its_tokens_along() {
     on_each(async |world, issuer| {
         world.account("deploy", json!({"audience": ["https://deploy.example"]})).await;
-        let (_, added) = trust::add(world.app(), "deploy", rule(&issuer)).await.unwrap();
+        let (_, added) = trust::add(world.app(), by(), "deploy", rule(&issuer)).await.unwrap();
         let server = world.add_client(json!({"audience": ["https://deploy.example"]})).await;
         let token = granted(&world.present(&issuer.token(&world, &json!({})), &[]).await).access;
         assert_eq!(world.introspect(&server, &token).await["active"], true);
-        assert!(trust::remove(world.app(), &added.id.to_string()).await.unwrap());
+        assert!(trust::remove(world.app(), by(), &added.id.to_string()).await.unwrap());
         assert_eq!(world.introspect(&server, &token).await, json!({"active": false}));
         refused(&world.present(&issuer.token(&world, &json!({})), &[]).await, 400, "invalid_grant");
-        assert!(!trust::remove(world.app(), &added.id.to_string()).await.unwrap());
-        assert!(!trust::remove(world.app(), "no-id").await.unwrap());
+        assert!(!trust::remove(world.app(), by(), &added.id.to_string()).await.unwrap());
+        assert!(!trust::remove(world.app(), by(), "no-id").await.unwrap());
     })
     .await;
 }
@@ -169,7 +169,7 @@ async fn where_two_accounts_trust_a_token_the_request_says_which() {
         let one = world.account("one", json!({})).await.id.to_string();
         let two = world.account("two", json!({"scope": "other"})).await.id.to_string();
         for name in ["one", "two"] {
-            trust::add(world.app(), name, rule(&issuer)).await.unwrap();
+            trust::add(world.app(), by(), name, rule(&issuer)).await.unwrap();
         }
         refused(&world.present(&issuer.token(&world, &json!({})), &[]).await, 400, "invalid_request");
         let sub = |reply: &crate::world::Reply| claims(&granted(reply).access)["sub"].clone();
@@ -204,7 +204,7 @@ async fn a_cluster_that_cannot_be_reached_has_its_keys_pinned_and_its_pods_read_
             longest: 366 * 86_400,
             ..rule(&issuer)
         };
-        trust::add(world.app(), "deploy", new).await.unwrap();
+        trust::add(world.app(), by(), "deploy", new).await.unwrap();
         let token = issuer.token(
             &world,
             &json!({"sub": "system:serviceaccount:prod:deploy", "aud": ["cnx"], "jti": null,
@@ -227,7 +227,7 @@ async fn an_issuer_that_is_dead_or_names_another_lets_nobody_in_s_j14() {
     let [metadata, keys] = issuer.ports();
     let world = world_that_may_fetch(On::Sqlite, &[metadata, keys, slow.port]).await.unwrap();
     world.account("deploy", json!({})).await;
-    trust::add(world.app(), "deploy", rule(&issuer)).await.unwrap();
+    trust::add(world.app(), by(), "deploy", rule(&issuer)).await.unwrap();
     issuer.metadata.publish(
         &json!({"issuer": "https://elsewhere.example", "jwks_uri": format!("{}/keys", issuer.keys.base)}),
     );
@@ -266,11 +266,15 @@ async fn a_rule_that_trusts_too_much_is_not_added_pitfall_6() {
         (NewRule { keys: IssuerKeys::Uri("ftp://x".to_owned()), ..rule(&issuer) }, "jwks-uri: ftp://x"),
         (NewRule { allowed_events: vec!["push".to_owned()], ..rule(&issuer) }, "allow-event: push"),
     ] {
-        let refused = trust::add(world.app(), "deploy", new).await.unwrap_err().to_string();
+        let refused = trust::add(world.app(), by(), "deploy", new).await.unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
     }
     assert!(
-        trust::add(world.app(), "nobody", rule(&issuer)).await.unwrap_err().to_string().contains("nobody")
+        trust::add(world.app(), by(), "nobody", rule(&issuer))
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("nobody")
     );
     assert!(world.app().service_accounts()[0].rules.is_empty());
     assert!(Timestamp::from_secs(0) < world.clock.now());

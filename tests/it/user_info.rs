@@ -6,7 +6,7 @@ use cnx::flow::people;
 use serde_json::{Value, json};
 
 use crate::offline;
-use crate::world::{Reply, TestClient, Tokens, World, claims, jwt_part, on_both};
+use crate::world::{Reply, TestClient, Tokens, World, by, claims, jwt_part, on_both};
 
 const PATH: &str = "/oauth2/userinfo";
 
@@ -303,11 +303,11 @@ on_both! {
         for token in [&jwt.access, &sealed.access] {
             assert_eq!(world.user_info(token).await.status, 200);
         }
-        people::set_disabled(world.app(), user.id, true).await.unwrap();
+        people::set_disabled(world.app(), by(), user.id, true).await.unwrap();
         for token in [&jwt.access, &sealed.access] {
             assert_invalid_token(&world.user_info(token).await, "the person is disabled");
         }
-        people::set_disabled(world.app(), user.id, false).await.unwrap();
+        people::set_disabled(world.app(), by(), user.id, false).await.unwrap();
         for token in [&jwt.access, &sealed.access] {
             assert_invalid_token(
                 &world.user_info(token).await,
@@ -315,7 +315,7 @@ on_both! {
             );
         }
         let again = tokens(&world, &client, "openid").await;
-        cnx::flow::clients::delete(world.app(), &client.id).await.unwrap();
+        cnx::flow::clients::delete(world.app(), by(), &client.id).await.unwrap();
         assert_invalid_token(&world.user_info(&again.access).await, "the client is deleted");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use cnx::account::user::User;
 use cnx::app::{App, Role};
@@ -12,6 +12,7 @@ use cnx::base::id::ClientId;
 use cnx::base::secret::Secret;
 use cnx::base::time::{Clock, Timestamp};
 use cnx::config::{self, Settings};
+use cnx::flow::audit::By;
 use cnx::flow::people::NewPerson;
 use cnx::flow::{clients, people};
 use cnx::oauth::client_registration;
@@ -186,7 +187,7 @@ impl World {
             .entry("scope")
             .or_insert_with(|| "openid profile email address phone offline_access read write".into());
         let (id, secret, metadata) = client_registration::from_json(&members.to_string()).unwrap();
-        let (client, secret) = clients::add(self.app(), metadata, id, secret).await.unwrap();
+        let (client, secret) = clients::add(self.app(), by(), metadata, id, secret).await.unwrap();
         TestClient { id: client.id.to_string(), secret: secret.map(|s| s.reveal().clone()) }
     }
 
@@ -219,7 +220,7 @@ impl World {
             claims: claims.as_object().unwrap().clone(),
             password: Some(Secret::new(PASSWORD.to_owned())),
         };
-        people::add(self.app(), person).await.unwrap()
+        people::add(self.app(), by(), person).await.unwrap()
     }
 
     pub async fn client_row(&self, id: &str) -> cnx::oauth::client::Client {
@@ -288,6 +289,12 @@ impl Drop for World {
         // The store must be closed before its database is dropped.
         self.running = None;
     }
+}
+
+/// Who changes things in tests.
+pub fn by() -> &'static By {
+    static BY: LazyLock<By> = LazyLock::new(|| By::command_line(0));
+    &BY
 }
 
 /// A client that follows no redirect and knows no proxy.

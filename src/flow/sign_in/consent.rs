@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit::{Act, By, Record};
 use crate::flow::authorize::{self, Resumed};
 use crate::flow::caller::{Browser, Caller};
 use crate::flow::session::{self, Live};
@@ -59,9 +59,9 @@ pub async fn allow(app: &App, sealed: &str, browser: &Browser, caller: &Caller) 
         Next::SignIn | Next::SelectAccount => return Ok(Answer::Again(sealed.to_owned())),
     }
     let (user, client, scope) = (live.user.id, request.client.id.clone(), request.consent_scope());
-    let first = app
-        .store
-        .write(move |conn| {
+    let record = Record::new(app, &Act::ConsentGiven(user, &client), &By::anybody(caller), now);
+    let first = record
+        .if_done(app, move |conn| {
             if !answer_once(conn, &pending, now)? {
                 return Ok(false);
             }
@@ -73,7 +73,6 @@ pub async fn allow(app: &App, sealed: &str, browser: &Browser, caller: &Caller) 
     if !first {
         return Err(authorize::answered_before());
     }
-    audit::record(&Act::ConsentGiven(user, &request.client.id), caller);
     Ok(Answer::Deliver(authorize::issue_code(app, &request, &live, now)))
 }
 
@@ -85,12 +84,15 @@ pub async fn deny(app: &App, sealed: &str, browser: &Browser, caller: &Caller) -
     };
     let Question { live, resumed: Resumed { pending, request } } = question;
     let back = |error: OAuthError| Refusal::Redirect(Box::new(request.destination.clone()), error);
-    let first =
-        app.store.write(move |conn| answer_once(conn, &pending, now)).await.map_err(|e| back(e.into()))?;
+    let act = Act::ConsentDenied(live.user.id, &request.client.id);
+    let record = Record::new(app, &act, &By::anybody(caller), now);
+    let first = record
+        .if_done(app, move |conn| answer_once(conn, &pending, now))
+        .await
+        .map_err(|e| back(e.into()))?;
     if !first {
         return Err(authorize::answered_before());
     }
-    audit::record(&Act::ConsentDenied(live.user.id, &request.client.id), caller);
     Err(back(OAuthError::AccessDenied))
 }
 

@@ -7,7 +7,7 @@ use crate::base::id::UserId;
 use crate::base::seal::MacPurpose;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit::{Act, By, Name, Record};
 use crate::flow::caller::Caller;
 use crate::flow::people::{self, NewPerson, PersonError};
 use crate::flow::session;
@@ -77,12 +77,14 @@ pub async fn first_administrator(app: &App) -> Result<Option<Secret<String>>, OA
 }
 
 /// Makes a link for setting a person's password; older ones stop working (S-L12).
-pub async fn for_password(app: &App, user: UserId) -> Result<Secret<String>, OAuthError> {
+pub async fn for_password(app: &App, by: &By, user: UserId) -> Result<Secret<String>, OAuthError> {
     let now = app.now();
     let token = Secret::generate("", &app.entropy);
     let fingerprint = app.vault.fingerprint(MacPurpose::OneTimeLink, token.reveal());
-    app.store
-        .write(move |conn| {
+    let act = Act::Did(Name::UserLinkMade, user.to_string().into(), serde_json::Value::Null);
+    let record = Record::new(app, &act, by, now);
+    record
+        .with(app, move |conn| {
             links::void(conn, LinkPurpose::SetPassword, Some(user), now)?;
             links::insert(conn, &new_link(fingerprint, LinkPurpose::SetPassword, Some(user), now))
         })
@@ -133,9 +135,9 @@ pub async fn set_up(app: &App, token: &str, form: SetUp, caller: &Caller) -> Res
     let user = people::check(app, person).await?;
     let id = user.id;
     let fingerprint = app.vault.fingerprint(MacPurpose::OneTimeLink, token);
-    let done = app
-        .store
-        .write(move |conn| {
+    let record = Record::new(app, &Act::LinkUsed("set-up", id), &By::anybody(caller), now);
+    let done = record
+        .if_done(app, move |conn| {
             if users::has_admin(conn)? || !links::use_up(conn, &fingerprint, now)? {
                 return Ok(false);
             }
@@ -147,7 +149,6 @@ pub async fn set_up(app: &App, token: &str, form: SetUp, caller: &Caller) -> Res
     if !done {
         return Err(LinkError::Stale);
     }
-    audit::record(&Act::LinkUsed("set-up", id), caller);
     Ok(())
 }
 
@@ -164,9 +165,9 @@ pub async fn set_password(
         app.store.read(move |conn| person_of(conn, &fingerprint, now)).await?.ok_or(LinkError::Stale)?;
     let hash = people::new_password(app, password, &user.username, user.email.as_deref()).await?;
     let id = user.id;
-    let done = app
-        .store
-        .write(move |conn| {
+    let record = Record::new(app, &Act::LinkUsed("set-password", id), &By::anybody(caller), now);
+    let done = record
+        .if_done(app, move |conn| {
             if !links::use_up(conn, &fingerprint, now)? {
                 return Ok(false);
             }
@@ -178,7 +179,6 @@ pub async fn set_password(
     if !done {
         return Err(LinkError::Stale);
     }
-    audit::record(&Act::LinkUsed("set-password", id), caller);
     Ok(())
 }
 

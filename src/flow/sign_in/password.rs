@@ -12,7 +12,7 @@ use crate::base::id::{SessionId, UserId};
 use crate::base::seal::MacPurpose;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit::{self, Act, By, Record};
 use crate::flow::authorize;
 use crate::flow::caller::{Browser, Caller};
 use crate::flow::session::is_live;
@@ -82,7 +82,7 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
 
     if let Some(seconds) = throttle::begin(app, keys, now).await? {
         metrics::counter!("cnx_sign_ins_total", "outcome" => "throttled").increment(1);
-        audit::record(&Act::SignInRefused("throttled"), caller);
+        audit::record(app, &Act::SignInRefused("throttled"), caller);
         return Err(Refused::Wait(seconds));
     }
 
@@ -91,14 +91,13 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
     let (Some(user), Match::Right { rehash }) = (user, found) else {
         throttle::failed(app, keys, now).await?;
         metrics::counter!("cnx_sign_ins_total", "outcome" => "refused").increment(1);
-        audit::record(&Act::SignInRefused("wrong name or password"), caller);
+        audit::record(app, &Act::SignInRefused("wrong name or password"), caller);
         return Err(Refused::Wrong);
     };
     let new_hash = if rehash { app.hashing.hash(form.password, &app.entropy).await.ok() } else { None };
     let cookie = Secret::generate("", &app.entropy);
     let session = write_session(app, &user, &cookie, browser, caller, keys, new_hash, now).await?;
     metrics::counter!("cnx_sign_ins_total", "outcome" => "signed_in").increment(1);
-    audit::record(&Act::SignedIn(user.id), caller);
     Ok(SignedIn {
         cookie,
         device: device_cookie(app, user.id),
@@ -143,6 +142,7 @@ async fn write_session(
         address: Some(caller.address.to_string()),
     };
     let (user_id, old_hash) = (user.id, user.password.clone());
+    let record = Record::new(app, &Act::SignedIn(user.id), &By::anybody(caller), now);
     let write = move |conn: &mut crate::store::Conn| {
         throttle::forgive(conn, &keys)?;
         if let (Some(new), Some(old)) = (&new_hash, &old_hash) {
@@ -168,7 +168,7 @@ async fn write_session(
         sessions::begin(conn, &row)?;
         Ok(row.id)
     };
-    Ok(app.store.write(write).await?)
+    Ok(record.with(app, write).await?)
 }
 
 /// What attempts are counted under: the account (or, on a device where its person signed in before, that device, so that

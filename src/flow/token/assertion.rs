@@ -28,11 +28,12 @@ pub async fn redeem(
     } else {
         workload::by_rule(app, client, &unverified, (scope, account.as_deref()), &asked).await
     };
-    settle(answered, &unverified, &attempts, &asked).await
+    settle(app, answered, &unverified, &attempts, &asked).await
 }
 
 /// Says no in one word, and writes down which (to us, not to the caller).
 pub(super) async fn settle(
+    app: &App,
     answered: Result<TokenAnswer, NotTaken>,
     unverified: &Unverified,
     attempts: &Attempts<'_>,
@@ -44,7 +45,7 @@ pub(super) async fn settle(
         Err(NotTaken::Because(why)) => {
             attempts.count_failure().await;
             let (issuer, kid) = (unverified.iss.as_str(), unverified.kid.as_deref());
-            audit::record(&Act::AssertionRefused { issuer, kid, why }, asked.caller);
+            audit::record(app, &Act::AssertionRefused { issuer, kid, why }, asked.caller);
             Err(OAuthError::InvalidGrant(why))
         }
     }

@@ -45,6 +45,6 @@ pub fn issue(
         act: None,
     };
     let access_token = access_token_text(app, client.metadata.access_token_format, &claims, now)?;
-    audit::record(&Act::ClientTokenIssued(&client.id), caller);
+    audit::record(app, &Act::ClientTokenIssued(&client.id), caller);
     Ok(TokenAnswer::bearer(access_token, app.settings.tokens.access_seconds, &granted))
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::id::FamilyId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit::{self, Act, By, Record};
 use crate::flow::session::is_live;
 use crate::oauth::client::{Client, GrantType};
 use crate::oauth::code::{self, CodeGrant};
@@ -42,14 +42,14 @@ pub async fn redeem(
 ) -> Result<TokenAnswer, OAuthError> {
     let (client, caller, now) = (client.shared(), asked.caller, asked.now);
     let refuse = |why: Why| {
-        audit::record(&Act::GrantRefused(&client.id, why), caller);
+        audit::record(app, &Act::GrantRefused(&client.id, why), caller);
         OAuthError::InvalidGrant(why)
     };
     let grant = code::open(&app.vault, &code).ok_or_else(|| refuse(Why::Unknown))?;
     // The binding first: a replay by somebody else revokes nothing (S-C2).
     code::redeem(&grant, &client, redirect_uri.as_deref(), verifier.as_ref(), now).inspect_err(|error| {
         if let OAuthError::InvalidGrant(why) = error {
-            audit::record(&Act::GrantRefused(&client.id, *why), caller);
+            audit::record(app, &Act::GrantRefused(&client.id, *why), caller);
         }
     })?;
 
@@ -58,6 +58,7 @@ pub async fn redeem(
     let family = new_family(app, &client, &grant, now);
     let (row, idle) = (family.clone(), app.settings.sessions.idle_seconds);
     let (asks, grant_id, expires_at) = (!client.metadata.skip_consent, grant.id, grant.expires_at);
+    let (vault, whose, by) = (app.vault.clone(), client.id.clone(), By::anybody(caller));
     let decision = app
         .store
         .write(move |conn| {
@@ -71,6 +72,7 @@ pub async fn redeem(
                 Once::Again(first) => {
                     if let Some(first) = first {
                         families::revoke(conn, first, now)?;
+                        Record::replay(&vault, &whose, first, &by, now).write(conn)?;
                     }
                     Ok(Decision::Replayed(first))
                 }
@@ -92,12 +94,12 @@ pub async fn redeem(
                 refresh_token,
                 (audience, now),
             )?;
-            audit::record(&Act::TokensIssued(family.user, &client.id, family.id), caller);
+            audit::record(app, &Act::TokensIssued(family.user, &client.id, family.id), caller);
             Ok(answer)
         }
         Decision::Replayed(first) => {
             if let Some(first) = first {
-                audit::record(&Act::ReplayRevoked(&client.id, first), caller);
+                audit::record(app, &Act::ReplayRevoked(&client.id, first), caller);
             }
             Err(refuse(Why::Spent))
         }

@@ -31,7 +31,7 @@ pub async fn exchange(
             }
             let scope = (request.scope, named.as_deref());
             let answered = workload::by_rule(app, client, &unverified, scope, &asked).await;
-            settle(answered, &unverified, &attempts, &asked).await?
+            settle(app, answered, &unverified, &attempts, &asked).await?
         }
         Subject::Ours(token) => ours(app, client, request, &token, asked).await?,
     };
@@ -52,7 +52,7 @@ async fn ours(
         return Err(OAuthError::UnauthorizedClient("token exchange needs a confidential client"));
     }
     let refuse = |why: Why| {
-        audit::record(&Act::GrantRefused(&client.id, why), asked.caller);
+        audit::record(app, &Act::GrantRefused(&client.id, why), asked.caller);
         OAuthError::InvalidGrant(why)
     };
     let now = asked.now;
@@ -82,7 +82,7 @@ async fn ours(
         act: exchanged.act,
     };
     let text = access_token_text(app, client.metadata.access_token_format, &claims, now)?;
-    audit::record(&Act::TokenExchanged { client: &client.id, subject: &claims.sub }, asked.caller);
+    audit::record(app, &Act::TokenExchanged { client: &client.id, subject: &claims.sub }, asked.caller);
     Ok(TokenAnswer::bearer(text, exp - now.as_secs(), &exchanged.scope))
 }
 

@@ -64,7 +64,11 @@ pub fn issue_token(
     let (account, now) = (&proven.account, asked.now);
     let most = app.settings.tokens.access_seconds;
     let life = account.policy.token_seconds.map_or(most, |seconds| seconds.min(most));
-    audit::record(&Act::MachineTokenIssued { account: &account.id, through: &proven.through }, asked.caller);
+    audit::record(
+        app,
+        &Act::MachineTokenIssued { account: &account.id, through: &proven.through },
+        asked.caller,
+    );
     if let Some(audience) = granted.id_token_for {
         return id_token_alone(app, account, &audience, life, asked);
     }

@@ -10,7 +10,7 @@ use crate::base::id::FamilyId;
 use crate::base::seal::Vault;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit::{self, Act, By, Record};
 use crate::oauth::client::Client;
 use crate::oauth::error::{OAuthError, Why};
 use crate::oauth::refresh::{self, Family, RefreshPolicy, RefreshToken, Verdict, present};
@@ -47,6 +47,7 @@ struct Presentation {
     scope: Option<Scope>,
     resources: Vec<String>,
     vault: Vault,
+    by: By,
     policy: RefreshPolicy,
     now: Timestamp,
 }
@@ -62,7 +63,7 @@ pub async fn rotate(
 ) -> Result<TokenAnswer, OAuthError> {
     let (client, caller) = (client.shared(), asked.caller);
     let refuse = |why: Why| {
-        audit::record(&Act::GrantRefused(&client.id, why), caller);
+        audit::record(app, &Act::GrantRefused(&client.id, why), caller);
         OAuthError::InvalidGrant(why)
     };
     let presentation = Presentation {
@@ -71,6 +72,7 @@ pub async fn rotate(
         scope: scope.clone(),
         resources: asked.resources.clone(),
         vault: app.vault.clone(),
+        by: By::anybody(caller),
         policy: refresh_policy(app),
         now: asked.now,
     };
@@ -106,7 +108,7 @@ pub async fn rotate(
         Decision::Elsewhere => Err(OAuthError::InvalidTarget),
         Decision::Replayed(family) => {
             metrics::counter!("cnx_refresh_replays_total").increment(1);
-            audit::record(&Act::ReplayRevoked(&client.id, family), caller);
+            audit::record(app, &Act::ReplayRevoked(&client.id, family), caller);
             Err(refuse(Why::Replayed))
         }
         Decision::Refused(why) => Err(refuse(why)),
@@ -151,6 +153,7 @@ impl Presentation {
             Judged::Done(decision) => Ok(decision),
             Judged::Revoke => {
                 families::revoke(conn, family.id, self.now)?;
+                Record::replay(&self.vault, &self.client.id, family.id, &self.by, self.now).write(conn)?;
                 Ok(Decision::Replayed(family.id))
             }
             Judged::Rotate => Err(StoreError::Busy),

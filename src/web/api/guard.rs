@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::Problem;
-use crate::api_key::permission::{Permissions, is_word};
+use crate::api_key::permission::is_word;
 use crate::api_key::plan::Class;
 use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Verdict, check};
@@ -55,12 +55,6 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
         Verdict::Allowed(allowed) => Ok(*allowed),
         Verdict::Refused { refusal, limit, .. } => Err(refuse::refusal_of(&refusal, limit)),
     }
-}
-
-/// What a caller may give away: the scopes it has itself, whatever they are for.
-pub(super) fn own(caller: &Allowed) -> Permissions {
-    let words = caller.scopes.split(' ').filter(|word| is_word(word));
-    Permissions::parse(words).unwrap_or_default()
 }
 
 /// Refuses words that no scope can be, so that a mistake of a gateway's settings says so.

@@ -5,22 +5,23 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{By, caller, own, wanted};
-use super::{Problem, answer, ip, members, version};
+use super::guard::{By, caller, wanted};
+use super::{Problem, answer, ip, limit, members, parameters, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
+use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Class, Overrides};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
-use crate::flow::audit::{self, Act};
+use crate::flow::audit;
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::store::api_keys;
 use crate::web::{Node, extract, refuse};
 
 /// Keys in one page of the list at most.
-const PAGE: usize = 200;
+const PAGE: i64 = 200;
 
 /// What is asked for a key.
 #[derive(Deserialize)]
@@ -41,6 +42,8 @@ struct Mint {
     deny_ips: Vec<String>,
     #[serde(default)]
     limits: Overrides,
+    #[serde(default)]
+    leak_policy: Option<LeakPolicy>,
 }
 
 #[derive(Default, Deserialize)]
@@ -102,20 +105,10 @@ pub(in crate::web) async fn rotate(
 ) -> HttpResponse {
     let done = async {
         version(&req)?;
-        let by = caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let by = doer(&app, &req).await?;
         let asked: Rotate = body_or_default(&app, &req, payload).await?;
-        // The new secret is the key: who may not mint it may not have it. What a key may do never changes.
-        let scopes = keys::find(&app, &id).await.map_err(refused)?.scopes;
-        if !own(&by).contains(&scopes) {
-            return Err(Problem::new(
-                403,
-                "scopes_exceed_callers",
-                "the key may do more than the caller; whoever has those scopes can rotate it",
-            ));
-        }
         let overlap = asked.overlap_seconds.unwrap_or(86_400);
-        let (key, secret) = keys::rotate(&app, &id, overlap).await.map_err(refused)?;
-        written(&app, &req, &key, "key.rotated", &by);
+        let (key, secret) = keys::rotate(&app, &by, &id, overlap).await.map_err(refused)?;
         Ok(shown_once(&app, &key, &secret))
     };
     answer(&app, &req, done.await, false)
@@ -130,10 +123,9 @@ pub(in crate::web) async fn revoke(
 ) -> HttpResponse {
     let done = async {
         version(&req)?;
-        let by = caller(&app, &req, "keys:write", By::TokenOnly).await?;
+        let by = doer(&app, &req).await?;
         let asked: Revoke = body_or_default(&app, &req, payload).await?;
-        let key = keys::revoke(&app, &id, asked.reason).await.map_err(refused)?;
-        written(&app, &req, &key, "key.revoked", &by);
+        let key = keys::revoke(&app, &by, &id, asked.reason).await.map_err(refused)?;
         Ok(keys::described(&key, app.now()))
     };
     answer(&app, &req, done.await, false)
@@ -158,16 +150,12 @@ async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
 
 async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
     version(req)?;
-    let by = caller(app, req, "keys:write", By::TokenOnly).await?;
+    let by = doer(app, req).await?;
     let asked: Mint = members(extract::json(app, req, payload).await?)?;
     let field =
         |field: &'static str, problem: &str| refused(KeyError::Field { field, problem: problem.to_owned() });
     let scopes =
         Permissions::parse(asked.scopes.iter().map(String::as_str)).map_err(|p| field("scopes", &p))?;
-    // Nobody gives away more than they have.
-    if !own(&by).contains(&scopes) {
-        return Err(field("scopes", "more than the caller's own scopes; a key can have those or fewer"));
-    }
     let moment = |name: &'static str, text: Option<String>| match text {
         None => Ok(None),
         Some(text) => Timestamp::from_rfc3339(&text)
@@ -190,15 +178,16 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         allow: nets("allow_ips", asked.allow_ips)?,
         deny: nets("deny_ips", asked.deny_ips)?,
         limits: asked.limits,
+        leak_policy: asked.leak_policy,
     };
-    let (key, secret) = keys::mint(app, new, &by.subject).await.map_err(refused)?;
-    written(app, req, &key, "key.minted", &by);
+    let (key, secret) = keys::mint(app, &by, new).await.map_err(refused)?;
     Ok(shown_once(app, &key, &secret))
 }
 
-fn written(app: &Node, req: &HttpRequest, key: &ApiKey, what: &'static str, by: &Allowed) {
-    let act = Act::ApiKeyChanged { what, key: key.id.as_str(), by: &by.subject };
-    audit::record(&act, &extract::caller(app, req));
+/// Who makes or changes keys, for the audit log and for the bounds of what they may give away.
+async fn doer(app: &Node, req: &HttpRequest) -> Result<audit::By, Problem> {
+    let holder = caller(app, req, "keys:write", By::TokenOnly).await?;
+    Ok(audit::By::holder(&holder, &extract::caller(app, req)))
 }
 
 /// A key with what it is: the one answer that holds it.
@@ -213,20 +202,13 @@ fn shown_once(app: &Node, key: &ApiKey, secret: &Secret<String>) -> Value {
 async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
     version(req)?;
     caller(app, req, "keys:read", By::Anybody).await?;
-    let query = extract::query(req).map_err(|error| refuse::problem_of(&error))?;
-    let limit = match query.get("limit") {
-        None => 50,
-        Some(text) => {
-            text.parse::<usize>().ok().filter(|limit| (1..=PAGE).contains(limit)).ok_or_else(|| Problem {
-                field: Some("limit"),
-                ..Problem::invalid("limit: a number from 1 to 200 is allowed")
-            })?
-        }
-    };
+    let query = parameters(req, &["limit", "after"])?;
+    let limit = usize::try_from(limit(&query, 50, PAGE)?).unwrap_or_default();
     let after = query.get("after").map(str::to_owned);
     let after = match after {
         None => None,
         Some(id) => Some(keys::find(app, &id).await.map_err(|error| match error {
+            KeyError::BeyondCaller => Problem::new(403, "scopes_exceed_callers", error.to_string()),
             KeyError::Unknown(_) => {
                 Problem { field: Some("after"), ..Problem::invalid("after: the key_id of a key is allowed") }
             }
@@ -304,6 +286,7 @@ fn refused(error: KeyError) -> Problem {
         KeyError::Field { field, .. } => {
             Problem { field: Some(field), ..Problem::invalid(error.to_string()) }
         }
+        KeyError::BeyondCaller => Problem::new(403, "scopes_exceed_callers", error.to_string()),
         KeyError::Unknown(_) => Problem::new(404, "not_found", "there is no such key"),
         KeyError::Revoked(_) | KeyError::StillWorks(_) => Problem::new(409, "conflict", error.to_string()),
         KeyError::Error(error) => refuse::problem_of(&error),

@@ -1,5 +1,6 @@
 //! `/v1`: JSON for automation. Errors are problem+json (RFC 9457) with a `code` and the request's id; `X-API-Version` is understood.
 
+pub(super) mod audit;
 pub(super) mod guard;
 pub(super) mod keys;
 pub(super) mod service_accounts;
@@ -9,8 +10,9 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Node, refuse, reply};
+use super::{Node, extract, refuse, reply};
 use crate::flow::check::Limit;
+use crate::oauth::params::Params;
 
 /// The versions that are spoken, the newest first.
 pub(super) const VERSIONS: [&str; 1] = ["2024-10"];
@@ -87,6 +89,29 @@ pub(super) fn answer(
 /// The members of a body; what is missing, unknown or of another type is named.
 pub(super) fn members<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
     serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))
+}
+
+/// The parameters in the query, of which only these are known: a misspelt filter must not show everything.
+pub(super) fn parameters(req: &HttpRequest, known: &[&str]) -> Result<Params, Problem> {
+    let query = extract::query(req).map_err(|error| refuse::problem_of(&error))?;
+    query.refuse_repeated().map_err(|error| refuse::problem_of(&error))?;
+    let unknown = query.names().find(|name| !known.contains(name)).map(str::to_owned);
+    match unknown {
+        Some(name) => {
+            let shown: String = name.chars().take(64).collect();
+            Err(Problem::invalid(format!("{}: allowed are {}", shown.escape_debug(), known.join(", "))))
+        }
+        None => Ok(query),
+    }
+}
+
+/// How many rows of a list are wanted, at most `most`.
+pub(super) fn limit(query: &Params, usual: i64, most: i64) -> Result<i64, Problem> {
+    let Some(text) = query.get("limit") else { return Ok(usual) };
+    text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| Problem {
+        field: Some("limit"),
+        ..Problem::invalid(format!("limit: a number from 1 to {most} is allowed"))
+    })
 }
 
 /// The address in the member `ip`.

@@ -7,7 +7,7 @@ use cnx::jose::signing_key::SigningKey;
 use serde_json::{Value, json};
 
 use super::{assert_code, assert_error, count, signed_in};
-use crate::world::{authorize_path, claims, jwt_part, on_both};
+use crate::world::{authorize_path, by, claims, jwt_part, on_both};
 
 /// A JWT with this header and these claims; `sign` makes the signature.
 fn jwt(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
@@ -28,7 +28,7 @@ on_both! {
         // Its age does not matter, nor that its key signs no more.
         world.advance(4000);
         assert!(claims(tokens.id())["exp"].as_i64().unwrap() < world.now());
-        cnx::flow::signing_keys::rotate(world.app(), Algorithm::Rs256, true).await.unwrap();
+        cnx::flow::signing_keys::rotate(world.app(), by(), Algorithm::Rs256, true).await.unwrap();
         let fresh = browser.tokens(&world, &client, &[("prompt", "login")], "ada").await;
         assert_ne!(jwt_part(fresh.id(), 0)["kid"], jwt_part(tokens.id(), 0)["kid"]);
         assert_code(&world, &browser.get(&authorize_path(&client, &extra)).await.callback());
@@ -99,7 +99,7 @@ on_both! {
         let browser = world.browser();
         let hint = browser.tokens(&world, &client, &[], "ada").await.id.unwrap();
         let kid = jwt_part(&hint, 0)["kid"].as_str().unwrap().to_owned();
-        assert!(cnx::flow::signing_keys::revoke(world.app(), &kid).await.unwrap());
+        assert!(cnx::flow::signing_keys::revoke(world.app(), by(), &kid).await.unwrap());
         let silent = browser.get(&authorize_path(&client, &[("prompt", "none"), ("id_token_hint", &hint)])).await;
         assert_error(&world, &silent, "login_required");
     }

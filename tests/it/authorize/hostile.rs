@@ -6,7 +6,7 @@ use scraper::{Html, Selector};
 use serde_json::json;
 
 use super::{attribute, count, texts};
-use crate::world::{CALLBACK, PASSWORD, Reply, authorize_path, on_both};
+use crate::world::{CALLBACK, PASSWORD, Reply, authorize_path, by, on_both};
 
 /// What attackers write.
 const HOSTILE: [&str; 8] = [
@@ -138,7 +138,7 @@ on_both! {
                 claims: serde_json::Map::new(),
                 password: Some(Secret::new(PASSWORD.to_owned())),
             };
-            people::add(world.app(), person).await.unwrap();
+            people::add(world.app(), by(), person).await.unwrap();
             let browser = world.browser();
             let page = browser.open(&authorize_path(&client, &[])).await;
             let consent = browser.sign_in(&page, &username).await;

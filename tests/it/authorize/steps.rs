@@ -7,7 +7,7 @@ use super::{
     EXPIRED, INVALID, UNKNOWN, UNTRUSTED, assert_asked, assert_code, assert_page, attribute, count, pending,
     signed_in, texts,
 };
-use crate::world::{CALLBACK, PASSWORD, authorize_path, on_both};
+use crate::world::{CALLBACK, PASSWORD, authorize_path, by, on_both};
 
 /// Addresses that an attacker would like people to be sent to.
 const ELSEWHERE: [&str; 9] = [
@@ -115,7 +115,7 @@ on_both! {
         let page = browser.sign_in(&page, "ada").await;
         world.change_client(&client.id, |m| m.redirect_uris = vec!["https://app.example/new".to_owned()]).await;
         assert_page(&browser.consent(&page, "allow").await, 400, UNTRUSTED);
-        cnx::flow::clients::delete(world.app(), &client.id).await.unwrap();
+        cnx::flow::clients::delete(world.app(), by(), &client.id).await.unwrap();
         assert_page(&browser.consent(&page, "allow").await, 400, UNKNOWN);
     }
 
@@ -125,7 +125,7 @@ on_both! {
         let browser = world.browser();
         let page = browser.open(&authorize_path(&client, &[])).await;
         let page = browser.sign_in(&page, "ada").await;
-        cnx::flow::people::set_disabled(world.app(), user.id, true).await.unwrap();
+        cnx::flow::people::set_disabled(world.app(), by(), user.id, true).await.unwrap();
         let form = page.form(&[("decision", "allow")]);
         let reply = browser.post(&form.action, &form.fields).await;
         let page = browser.follow(reply).await;

@@ -10,6 +10,7 @@ use super::socket::{Frame, Socket};
 use super::{ALL, STREAM};
 use crate::api_keys::{call, token_with};
 use crate::wire::Heard;
+use crate::world::by;
 
 impl Site {
     fn open(&self, key: &str) -> Result<Socket, Heard> {
@@ -61,7 +62,7 @@ async fn streams_are_counted_given_back_and_closed_when_their_key_is_revoked_s_k
         drop(streams.pop());
         streams.push(tokio::task::block_in_place(|| soon(&site, &key)));
 
-        keys::revoke(site.world.app(), &id, None).await.unwrap();
+        keys::revoke(site.world.app(), by(), &id, None).await.unwrap();
         let revoked = Instant::now();
         for stream in &mut streams {
             let closed = tokio::task::block_in_place(|| {

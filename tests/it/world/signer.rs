@@ -76,7 +76,9 @@ impl World {
     pub async fn machine(&self, name: &str, alg: Algorithm, policy: Value) -> Machine {
         let account = self.account(name, policy).await;
         let signer = Signer::new(alg);
-        service_accounts::register_key(self.app(), &account, &signer.jwk.to_string(), None).await.unwrap();
+        service_accounts::register_key(self.app(), super::by(), &account, &signer.jwk.to_string(), None)
+            .await
+            .unwrap();
         Machine { id: account.id.to_string(), signer }
     }
 
@@ -87,7 +89,7 @@ impl World {
             members[name] = value.clone();
         }
         let policy: AccountPolicy = serde_json::from_value(members).unwrap();
-        service_accounts::add(self.app(), name, policy).await.unwrap()
+        service_accounts::add(self.app(), super::by(), name, policy).await.unwrap()
     }
 
     /// Good claims of an assertion by `iss`, for the issuer, now.

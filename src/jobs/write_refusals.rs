@@ -1,0 +1,32 @@
+//! Writes what was refused to the audit log: once a minute, alike refusals in one row. No request waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::store::audit;
+
+const EVERY: Duration = Duration::from_secs(60);
+/// Rows in one write.
+const BATCH: usize = 200;
+
+/// Runs for as long as the node.
+pub async fn run(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        flush(&app).await;
+    }
+}
+
+/// Writes what waits; what cannot be written now waits on.
+pub async fn flush(app: &App) {
+    for batch in app.take_refusals().chunks(BATCH) {
+        let (entries, vault) = (batch.to_vec(), app.vault.clone());
+        if let Err(error) = app.store.write(move |conn| audit::append(conn, &vault, &entries)).await {
+            tracing::warn!(%error, "refusals were not written to the audit log; they are tried again");
+            for entry in batch {
+                app.note_refusal(entry.clone());
+            }
+        }
+    }
+}
