@@ -119,6 +119,8 @@ pub struct ApiKey {
     pub revoked_reason: Option<String>,
     /// When its secret is to be replaced.
     pub rotation_due_at: Option<Timestamp>,
+    /// How many days before that somebody was last reminded.
+    pub reminded_days: Option<i64>,
     /// What becomes of it when it is found in public; as the settings say when absent.
     pub leak_policy: Option<LeakPolicy>,
     /// When it was last found in public.
@@ -215,6 +217,7 @@ mod tests {
             revoked_at: None,
             revoked_reason: None,
             rotation_due_at: None,
+            reminded_days: None,
             leak_policy: None,
             leaked_at: None,
             last_use: None,

@@ -32,6 +32,8 @@ pub enum KeySource {
     Uri(String),
     /// Where the metadata of this issuer says (OIDC Discovery §4).
     Issuer(String),
+    /// At this address, in the form in which GitHub publishes them for its secret scanning.
+    Scanner(String),
 }
 
 /// The key sets of a node.
@@ -133,12 +135,15 @@ impl App {
 
     async fn fetch_keys(&self, source: &KeySource) -> Option<(KeySet, Option<i64>)> {
         let address = match source {
-            KeySource::Uri(address) => address.clone(),
+            KeySource::Uri(address) | KeySource::Scanner(address) => address.clone(),
             KeySource::Issuer(issuer) => self.discover(issuer).await?,
         };
         match self.fetcher.json(&address, LARGEST).await {
             Ok(fetched) => {
-                let keys = KeySet::fetched(&fetched.text);
+                let keys = match source {
+                    KeySource::Scanner(_) => KeySet::of_scanner(&fetched.text),
+                    _ => KeySet::fetched(&fetched.text),
+                };
                 if keys.is_none() {
                     tracing::warn!(%address, "what was fetched is no key set");
                 }

@@ -124,6 +124,12 @@ impl App {
         self.snapshots.api_keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// The API keys of a kind, in no order.
+    pub fn api_keys_that(&self, is_meant: impl Fn(&ApiKey) -> bool) -> Vec<Arc<ApiKey>> {
+        let keys = self.snapshots.api_keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().filter(|key| is_meant(key)).cloned().collect()
+    }
+
     /// The tier of an organization.
     pub fn tier(&self, organization: OrganizationId) -> Tier {
         self.snapshots.tiers.load().get(&organization).copied().unwrap_or_default()

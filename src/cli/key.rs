@@ -14,6 +14,7 @@ use crate::api_key::plan::Overrides;
 use crate::base::time::Timestamp;
 use crate::flow::check::{self, Asked, Verdict};
 use crate::flow::keys::{self, KeyError, NewKey};
+use crate::flow::reminders;
 use crate::store::api_keys;
 
 #[derive(Subcommand)]
@@ -120,9 +121,6 @@ pub(super) struct Verify {
     ip: Option<std::net::IpAddr>,
 }
 
-/// How long before its date a key counts as due, in seconds.
-const DUE: i64 = 14 * 86_400;
-
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::from_rfc3339(text).ok_or("a time as RFC 3339 is needed, such as 2026-12-01T00:00:00Z")
 }
@@ -190,9 +188,7 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
         let now = app.now();
         let mut all = app.store.read(api_keys::all).await?;
         if due {
-            all.retain(|key| {
-                key.revoked_at.is_none() && key.rotation_due_at.is_some_and(|at| at.since(now) <= DUE)
-            });
+            all.retain(|key| reminders::is_due(key, now));
         }
         let documents: Vec<Value> = all.iter().map(|key| keys::described(key, now)).collect();
         context.show(&json!({ "keys": documents }), || {

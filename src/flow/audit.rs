@@ -49,7 +49,7 @@ impl By {
 
     /// Whoever sent a request, without saying who that is.
     pub fn anybody(caller: &Caller) -> Self {
-        Self::named(ANYBODY.to_owned(), caller)
+        Self::named(ANYBODY, caller)
     }
 
     /// Who showed a key or a token. Nobody gives away more than they have: its scopes bound what they may do.
@@ -64,9 +64,10 @@ impl By {
         self.may.as_ref().is_none_or(|own| own.contains(scopes))
     }
 
-    fn named(actor: String, caller: &Caller) -> Self {
+    /// Somebody who is known by something else than an account of ours, such as a signature.
+    pub fn named(actor: impl Into<String>, caller: &Caller) -> Self {
         let request_id = Some(caller.request_id.clone());
-        Self { actor, address: Some(caller.address), request_id, may: None }
+        Self { actor: actor.into(), address: Some(caller.address), request_id, may: None }
     }
 
     /// As the record of a key names its maker.

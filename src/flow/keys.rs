@@ -123,6 +123,7 @@ pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<Str
         revoked_at: None,
         revoked_reason: None,
         rotation_due_at: (rotation > 0).then(|| now.plus(rotation)),
+        reminded_days: None,
         leak_policy: new.leak_policy,
         leaked_at: None,
         last_use: None,

@@ -5,6 +5,7 @@ pub mod flush_usage;
 pub mod key_reminders;
 pub mod look_at_counters;
 pub mod prune_audit;
+pub mod remind_of_rotation;
 pub mod rotate_keys;
 pub mod sweep;
 pub mod write_refusals;
@@ -30,6 +31,7 @@ impl Jobs {
             tokio::spawn(key_reminders::run(Arc::clone(app))),
             tokio::spawn(look_at_counters::run(Arc::clone(app))),
             tokio::spawn(write_refusals::run(Arc::clone(app))),
+            tokio::spawn(remind_of_rotation::run(Arc::clone(app))),
             tokio::spawn(prune_audit::run(Arc::clone(app))),
         ])
     }

@@ -158,6 +158,25 @@ impl KeySet {
         ))
     }
 
+    /// Reads the keys that GitHub signs its reports of secrets with: those that it calls current, by their identifiers.
+    pub fn of_scanner(text: &str) -> Option<Self> {
+        let set = json::strict(text).ok()?;
+        let keys = set.get("public_keys")?.as_array()?;
+        let read = |key: &Value| {
+            let text = |name: &str| key.get(name).and_then(Value::as_str);
+            let kid = text("key_identifier").filter(|kid| kid.len() <= LONGEST_KID)?;
+            let is_current = key.get("is_current").and_then(Value::as_bool) == Some(true);
+            let key = spki::from_pem(text("key")?).ok().filter(|_| is_current)?;
+            Some(ForeignKey { kid: Some(kid.to_owned()), key })
+        };
+        Some(Self(keys.iter().take(MOST_KEYS).filter_map(read).collect()))
+    }
+
+    /// Whether the key called `kid` signed `message`; `signature` is ECDSA over P-256 and SHA-256, as ASN.1.
+    pub fn has_signed(&self, kid: &str, message: &[u8], signature: &[u8]) -> bool {
+        self.called(Some(kid)).any(|key| key.key.verifies_asn1(message, signature))
+    }
+
     /// These keys, as they are registered one by one.
     pub fn of(keys: Vec<ForeignKey>) -> Self {
         Self(keys)

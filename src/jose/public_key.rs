@@ -5,7 +5,8 @@
 
 use ring::digest::{SHA256, digest};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use serde_json::{Value, json};
 
@@ -127,6 +128,12 @@ impl PublicKey {
                 UnparsedPublicKey::new(&ED25519, bytes).verify(message, signature).is_ok()
             }
         }
+    }
+
+    /// Whether `signature` is this key's over `message`, where the signature has the form of ASN.1 (RFC 3279 §2.2.3); P-256 only.
+    pub(super) fn verifies_asn1(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Self::P256(point) = self else { return false };
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature).is_ok()
     }
 
     fn required_members(&self) -> Value {

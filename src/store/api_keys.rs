@@ -24,7 +24,7 @@ type Row = (
     (String, String, String, String),
     (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>),
     (Option<i64>, Option<String>, Option<String>),
-    (Option<String>, Option<i64>),
+    (Option<String>, Option<i64>, Option<i64>),
 );
 type SecretRow = (Vec<u8>, String, i32, String, i64, Option<i64>, Option<i64>);
 
@@ -50,7 +50,7 @@ macro_rules! columns {
                 api_keys::rotation_due_at,
             ),
             (api_keys::last_used_at, api_keys::last_used_address, api_keys::last_used_resource),
-            (api_keys::leak_policy, api_keys::leaked_at),
+            (api_keys::leak_policy, api_keys::leaked_at, api_keys::reminded_days),
         )
     };
 }
@@ -194,10 +194,14 @@ pub fn note_leak(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<(), St
 }
 
 /// Notes that whoever looks after a key was reminded so many days before its secret is due; whether this call is the one to remind.
-pub fn note_reminder(conn: &mut Conn, id: PublicId, days: i64) -> Result<bool, StoreError> {
+pub fn note_reminder(conn: &mut Conn, id: PublicId, days: i64, now: Timestamp) -> Result<bool, StoreError> {
     let later = api_keys::reminded_days.is_null().or(api_keys::reminded_days.gt(days));
     let row = api_keys::table.find(id.as_str()).filter(api_keys::revoked_at.is_null()).filter(later);
-    Ok(diesel::update(row).set(api_keys::reminded_days.eq(days)).execute(conn)? == 1)
+    let rows = diesel::update(row).set(api_keys::reminded_days.eq(days)).execute(conn)?;
+    if rows == 1 {
+        changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)?;
+    }
+    Ok(rows == 1)
 }
 
 /// Revokes a key for good; whether this call did.
@@ -291,7 +295,7 @@ fn key(row: Row, secrets: Vec<KeySecret>) -> Result<ApiKey, StoreError> {
         (scopes, allow, deny, limits),
         (created, not_before, expires, disabled, revoked, revoked_reason, due),
         (used_at, used_address, used_resource),
-        (leak_policy, leaked_at),
+        (leak_policy, leaked_at, reminded_days),
     ) = row;
     let networks = |text: &str| {
         let list: Option<Vec<String>> = serde_json::from_str(text).ok();
@@ -321,6 +325,7 @@ fn key(row: Row, secrets: Vec<KeySecret>) -> Result<ApiKey, StoreError> {
         revoked_at: time(revoked),
         revoked_reason,
         rotation_due_at: time(due),
+        reminded_days,
         leak_policy: may(leak_policy, |word| word.parse().ok(), "api_keys.leak_policy is none")?,
         leaked_at: time(leaked_at),
         last_use: time(used_at).map(|at| LastUse {

@@ -98,14 +98,25 @@ pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Resu
         let problem = "Content-Type must be application/x-www-form-urlencoded";
         return Err(BodyError::Invalid(OAuthError::InvalidRequest(problem.into())));
     }
-    let body = bytes(app, req, payload).await?;
+    let body = bytes(app, req, payload, app.settings.limits.form_bytes).await?;
     Params::parse(&body).map_err(BodyError::Invalid)
 }
 
 /// The JSON in the body of a request to `/v1`, read strictly (S-H16).
 pub(super) async fn json(app: &App, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
     is_plain_json(req)?;
-    parsed(bytes(app, req, payload).await.map_err(|error| unread(&error))?)
+    parsed(bytes(app, req, payload, app.settings.limits.form_bytes).await.map_err(|error| unread(&error))?)
+}
+
+/// The body as it came, at most `limit` bytes of it: what is signed is signed byte for byte.
+pub(super) async fn raw(
+    app: &App,
+    req: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<Vec<u8>, Problem> {
+    is_plain_json(req)?;
+    bytes(app, req, payload, limit).await.map_err(|error| unread(&error))
 }
 
 fn is_plain_json(req: &HttpRequest) -> Result<(), Problem> {
@@ -131,7 +142,8 @@ pub(super) async fn optional_json(
     req: &HttpRequest,
     payload: Payload,
 ) -> Result<Option<Value>, Problem> {
-    let body = bytes(app, req, payload).await.map_err(|error| unread(&error))?;
+    let body =
+        bytes(app, req, payload, app.settings.limits.form_bytes).await.map_err(|error| unread(&error))?;
     if body.is_empty() {
         return Ok(None);
     }
@@ -147,13 +159,17 @@ fn unread(error: &BodyError) -> Problem {
     }
 }
 
-fn parsed(body: Vec<u8>) -> Result<Value, Problem> {
+pub(super) fn parsed(body: Vec<u8>) -> Result<Value, Problem> {
     let text = String::from_utf8(body).map_err(|_| Problem::invalid("the request's body is not UTF-8"))?;
     json::strict(&text).map_err(|e| Problem::invalid(format!("the request's body is not JSON: {e}")))
 }
 
-async fn bytes(app: &App, req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, BodyError> {
-    let limit = app.settings.limits.form_bytes;
+async fn bytes(
+    app: &App,
+    req: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+) -> Result<Vec<u8>, BodyError> {
     let announced = req
         .headers()
         .get(header::CONTENT_LENGTH)

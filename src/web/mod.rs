@@ -24,7 +24,7 @@ use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
-use self::api::{audit, keys, service_accounts, streams};
+use self::api::{audit, keys, leaks, service_accounts, streams};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -87,6 +87,10 @@ routes! {
     // JSON for automation
     "/v1/keys"                                Api    { GET keys::list, POST keys::mint }
     "/v1/keys/verify"                         Api    { POST keys::verify }
+    "/v1/keys/report-leak"                    Api    { POST leaks::report }
+    "/v1/keys/report-leak/github"             Api    { POST leaks::github }
+    "/v1/keys/scanners/gitleaks.toml"         Api    { GET leaks::gitleaks }
+    "/v1/keys/scanners/trufflehog.yaml"       Api    { GET leaks::trufflehog }
     "/v1/keys/{id}"                           Api    { GET keys::show, DELETE keys::revoke }
     "/v1/keys/{id}/rotate"                    Api    { POST keys::rotate }
     "/v1/streams"                             Api    { POST streams::open }

@@ -37,6 +37,14 @@ pub(super) fn created<T: Serialize>(body: &T) -> HttpResponse {
     answer
 }
 
+/// A short text that anybody may read, and keep for an hour.
+pub(super) fn text(media: &str, text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(media)
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .body(text)
+}
+
 /// A file to be kept by whoever asked for it, to be sent bit by bit.
 pub(super) fn download(media: &str, name: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();

@@ -38,6 +38,7 @@ mod journey;
 mod jwks;
 mod kill9;
 mod layout;
+mod leaks;
 mod lifetimes;
 mod links;
 mod logs;

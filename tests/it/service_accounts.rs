@@ -283,7 +283,7 @@ async fn what_is_taken_and_refused_is_written_down_and_no_assertion_is_s_h14_s_h
     assert!(
         line(&["assertion.refused", &machine.id, &machine.signer.kid, "expired", "request_id"]).is_some()
     );
-    assert!(line(&["assertion.refused", "nobody", "why=\"unknown\""]).is_some(), "{lines:#?}");
+    assert!(line(&["assertion.refused", "nobody", "reason=\"unknown\""]).is_some(), "{lines:#?}");
     assert!(
         !lines.iter().any(|line| line.starts_with("act=") || line.contains('\u{1b}')),
         "one record for one event"

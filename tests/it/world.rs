@@ -291,6 +291,11 @@ impl Drop for World {
     }
 }
 
+/// How many migrations there are.
+pub fn migrations() -> usize {
+    std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).unwrap().count()
+}
+
 /// Who changes things in tests.
 pub fn by() -> &'static By {
     static BY: LazyLock<By> = LazyLock::new(|| By::command_line(0));

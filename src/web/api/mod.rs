@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod guard;
 pub(super) mod keys;
+pub(super) mod leaks;
 pub(super) mod service_accounts;
 pub(super) mod streams;
 
