@@ -6,4 +6,8 @@ pub mod format;
 pub mod key;
 pub mod permission;
 pub mod plan;
+pub mod route_path;
+pub mod route_table;
+#[cfg(test)]
+mod route_table_tests;
 pub mod window;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use crate::api_key::route_table::Row;
 use crate::base::algorithm::Algorithm;
 
 const MINUTE: i64 = 60;
@@ -32,6 +33,7 @@ pub(super) struct Stated {
     pub(super) signing: Signing,
     pub(super) service_accounts: ServiceAccounts,
     pub(super) api_keys: ApiKeys,
+    pub(super) gateway: StatedGateway,
     pub(super) outbound: StatedOutbound,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
@@ -43,6 +45,12 @@ pub(super) struct Stated {
 pub(super) struct StatedTls {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatedGateway {
+    pub(super) routes: Vec<Row>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -190,6 +198,7 @@ impl Default for Stated {
             signing: Signing::default(),
             service_accounts: ServiceAccounts::default(),
             api_keys: ApiKeys::default(),
+            gateway: StatedGateway::default(),
             outbound: StatedOutbound::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
@@ -323,6 +332,9 @@ pub(super) const RANGES: &[Range] = &[
 /// Settings whose value is chosen from a list of words.
 pub(super) const CHOICES: &[(&str, &[&str])] =
     &[("log.format", &["human", "json"]), ("signing.access_token_alg", &["RS256", "ES256", "EdDSA"])];
+
+/// The setting that is a list of tables.
+pub(super) const ROWS: &str = "gateway.routes";
 
 /// Settings whose value is never shown, wholly or in part.
 pub(super) const SECRET: &[&str] = &["database_url", "redis_url"];

@@ -29,6 +29,7 @@ mod faults_sqlite;
 mod framing;
 mod gateway;
 mod gateway_proxies;
+mod gateway_routes;
 mod hosts;
 mod id_tokens;
 mod input;
