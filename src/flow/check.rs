@@ -221,9 +221,9 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
 }
 
 impl App {
-    /// The budget of a key's class: its tier's, or its own where that is lower.
+    /// The budget of a key's class: its organization's, or its own where that is lower.
     pub fn budget(&self, key: &ApiKey, class: Class) -> Budget {
-        let tier = self.tier(key.organization);
-        budget(class, tier, self.settings.api_keys.enterprise_burst, &key.limits)
+        let plan = self.plan(key.organization);
+        budget(class, plan, self.settings.api_keys.enterprise_burst, &key.limits)
     }
 }

@@ -7,7 +7,7 @@ use crate::api_key::allowlist;
 use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
 use crate::api_key::permission::Permissions;
-use crate::api_key::plan::{self, Class, Overrides, Tier};
+use crate::api_key::plan::{self, Class, Overrides, Plan};
 use crate::app::App;
 use crate::base::id::OrganizationId;
 use crate::base::seal::MacPurpose;
@@ -41,7 +41,7 @@ pub struct NewKey {
     pub allow: Vec<IpNet>,
     /// From where it may not be used.
     pub deny: Vec<IpNet>,
-    /// Limits that are lower than the tier's.
+    /// Limits that are lower than those of the organization's tier.
     pub limits: Overrides,
 }
 
@@ -90,7 +90,8 @@ pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
 /// Mints a key. The key itself is returned, once.
 pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, Secret<String>), KeyError> {
     let now = app.now();
-    check(&new, now, app.settings.api_keys.enterprise_burst)?;
+    let plan = app.store.read(organizations::first_plan).await?;
+    check(&new, now, plan, app.settings.api_keys.enterprise_burst)?;
     let id = format::new_id(&app.entropy);
     let secret = format::mint(&new.environment, id, &app.entropy);
     let rotation = app.settings.api_keys.rotation_seconds;
@@ -128,7 +129,7 @@ pub async fn mint(app: &App, new: NewKey, created_by: &str) -> Result<(ApiKey, S
     Ok((key, secret))
 }
 
-fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
+fn check(new: &NewKey, now: Timestamp, of: Plan, burst: u32) -> Result<(), KeyError> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     let name = &new.name;
     if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !plain(name) {
@@ -153,13 +154,14 @@ fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
         }
     }
     for class in Class::ALL {
-        let most = plan::budget(class, Tier::Enterprise, burst, &Overrides::default()).most();
+        let most = plan::budget(class, of, burst, &Overrides::default()).most();
         if new.limits.of(class).is_some_and(|own| own >= most) {
             return refuse(
                 "limits",
                 format!(
-                    "{}: a number below {most} is allowed, which is what the highest tier has",
-                    class.name()
+                    "{}: a number below {most} is allowed, which is what the organization's tier ({}) gives",
+                    class.name(),
+                    of.tier.name()
                 ),
             );
         }

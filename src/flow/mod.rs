@@ -10,6 +10,7 @@ pub mod check;
 pub mod clients;
 pub mod introspect;
 pub mod keys;
+pub mod organizations;
 pub mod people;
 pub mod revoke;
 pub mod service_accounts;

@@ -45,6 +45,7 @@ const KNOWN: &[Known] = known! {
     "20261123000000" => "2026-11-23-000000_initial",
     "20261125000000" => "2026-11-25-000000_machines",
     "20261126000000" => "2026-11-26-000000_api_keys",
+    "20261126010000" => "2026-11-26-010000_organization_burst",
 };
 
 /// Diesel's own table of what was applied.

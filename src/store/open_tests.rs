@@ -47,7 +47,10 @@ fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
 fn looking_for_pending_migrations_makes_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cnx.db");
-    assert_eq!(migrate::pending(&at(&path)).unwrap(), ["20261123000000", "20261125000000", "20261126000000"]);
+    assert_eq!(
+        migrate::pending(&at(&path)).unwrap(),
+        ["20261123000000", "20261125000000", "20261126000000", "20261126010000"]
+    );
     assert!(!path.exists());
     let store = Store::open(&at(&path)).unwrap();
     assert!(store.is_fresh());
@@ -218,6 +221,12 @@ fn every_migration_can_be_undone() {
         world
             .write(|c| {
                 let newest_first = [
+                    (
+                        include_str!("../../migrations/sqlite/2026-11-26-010000_organization_burst/down.sql"),
+                        include_str!(
+                            "../../migrations/postgres/2026-11-26-010000_organization_burst/down.sql"
+                        ),
+                    ),
                     (
                         include_str!("../../migrations/sqlite/2026-11-26-000000_api_keys/down.sql"),
                         include_str!("../../migrations/postgres/2026-11-26-000000_api_keys/down.sql"),

@@ -365,7 +365,7 @@ fn migrate_and_doctor_tell_what_is_missing_by_their_exit_code() {
     let ended = place.run(&["migrate", "--check", "--json"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let pending: Value = serde_json::from_str(&ended.out).unwrap();
-    assert_eq!(pending["pending"].as_array().unwrap().len(), 3);
+    assert_eq!(pending["pending"].as_array().unwrap().len(), 4);
     assert!(!place.data().exists(), "looking makes nothing");
     assert_eq!(place.json(&["migrate"])["applied"], pending["pending"]);
     assert_eq!(place.json(&["migrate"])["applied"], json!([]));

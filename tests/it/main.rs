@@ -45,6 +45,7 @@ mod master_key;
 mod metadata;
 mod nodes;
 mod offline;
+mod organizations;
 mod outbound;
 mod passwords;
 mod process;
