@@ -129,6 +129,8 @@ pub struct ApiKeys {
     pub enterprise_burst: u32,
     /// What a token may be for that a gateway lets through, beside the issuer.
     pub audience: Vec<String>,
+    /// The number of the pepper that new secrets are hashed under, and used ones of before are moved to.
+    pub pepper: i32,
 }
 
 /// Password policy and the cost of a hash.
@@ -245,7 +247,7 @@ impl Default for ServiceAccounts {
 
 impl Default for ApiKeys {
     fn default() -> Self {
-        Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new() }
+        Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new(), pepper: 1 }
     }
 }
 
@@ -312,6 +314,7 @@ pub(super) const RANGES: &[Range] = &[
     range("service_accounts.key_warning_seconds", 0, YEAR, "seconds"),
     range("api_keys.rotation_seconds", 0, 10 * YEAR, "seconds, 0 for never"),
     range("api_keys.enterprise_burst", 0, 1_000_000, "requests"),
+    range("api_keys.pepper", 1, 1_000_000, "a number that only grows"),
     range("passwords.min_length", 8, 64, "characters"),
     range("passwords.argon2_memory_kib", 7168, 4_194_304, "KiB"),
     range("passwords.argon2_passes", 1, 100, "passes"),

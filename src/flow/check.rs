@@ -154,8 +154,8 @@ async fn key(
         },
     };
     let judged = key.judge(|s| s.fingerprint == keys::fingerprint(app, s.pepper, asked.credential), now);
-    let secret: Fingerprint = match judged {
-        Ok(secret) => secret.fingerprint,
+    let (secret, pepper): (Fingerprint, i32) = match judged {
+        Ok(secret) => (secret.fingerprint, secret.pepper),
         Err(Refusal::NotFound) => return Ok(Verdict::unknown()),
         Err(refusal) => return Ok(Verdict::Refused { refusal, key: Some(key), limit: None }),
     };
@@ -176,7 +176,8 @@ async fn key(
         }
     }
     let last = LastUse { at: now, address: asked.address, resource: asked.resource.map(str::to_owned) };
-    app.note_use(api_keys::Use { key: key.id, secret, last });
+    let renewed = keys::renewed(app, pepper, asked.credential);
+    app.note_use(api_keys::Use { key: key.id, secret, last, renewed });
     Ok(Verdict::Allowed(Box::new(Allowed {
         subject: format!("key:{}", key.id),
         scopes: key.scopes.to_string(),

@@ -14,13 +14,11 @@ use crate::base::seal::MacPurpose;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
+use crate::store::api_keys::Renewed;
 use crate::store::{StoreError, api_keys, organizations};
 
 /// The longest overlap of a rotation, in seconds.
 pub const LONGEST_OVERLAP: i64 = 30 * 86_400;
-
-/// The pepper that new secrets are hashed under. Rows carry its number, so that another may come beside it.
-const PEPPER: i32 = 1;
 
 /// A key to be minted.
 #[derive(Clone, Debug)]
@@ -85,6 +83,21 @@ fn refuse<T>(field: &'static str, problem: impl Into<String>) -> Result<T, KeyEr
 /// The stored form of a key under that pepper.
 pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
     Fingerprint::from_bytes(app.vault.mac(MacPurpose::ApiKey, &[&pepper.to_be_bytes(), key.as_bytes()]))
+}
+
+/// The form of a key's secret under the present pepper, where it is kept under an earlier one. Only forward: while nodes with two numbers
+/// run beside each other, they do not turn it to and fro.
+pub fn renewed(app: &App, kept: i32, key: &str) -> Option<Renewed> {
+    let pepper = app.settings.api_keys.pepper;
+    (kept < pepper).then(|| Renewed { fingerprint: fingerprint(app, pepper, key), pepper })
+}
+
+/// How many secrets that still work are kept under another pepper than the present one: keys that nobody used since it was turned.
+pub fn under_another_pepper(app: &App, keys: &[ApiKey], now: Timestamp) -> usize {
+    let present = app.settings.api_keys.pepper;
+    let live = keys.iter().filter(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at));
+    let secrets = live.flat_map(|key| key.current().into_iter().chain(key.previous(now)));
+    secrets.filter(|secret| secret.pepper != present).count()
 }
 
 /// Mints a key. The key itself is returned, once.
@@ -170,9 +183,10 @@ fn check(new: &NewKey, now: Timestamp, of: Plan, burst: u32) -> Result<(), KeyEr
 }
 
 fn stored(app: &App, secret: &Secret<String>) -> KeySecret {
+    let pepper = app.settings.api_keys.pepper;
     KeySecret {
-        fingerprint: fingerprint(app, PEPPER, secret.reveal()),
-        pepper: PEPPER,
+        fingerprint: fingerprint(app, pepper, secret.reveal()),
+        pepper,
         tail: format::tail(secret),
         created_at: app.now(),
         expires_at: None,
@@ -300,12 +314,14 @@ pub fn described(key: &ApiKey, now: Timestamp) -> Value {
         "revoked_at": at(key.revoked_at),
         "revoked_reason": key.revoked_reason,
         "rotation_due_at": at(key.rotation_due_at),
+        "pepper": key.current().map(|secret| secret.pepper),
         "last_used_at": at(last.map(|last| last.at)),
         "last_used_address": last.and_then(|last| last.address),
         "last_used_resource": last.and_then(|last| last.resource.clone()),
         "previous_secret": key.previous(now).map(|secret| json!({
             "expires_at": at(secret.expires_at),
             "last_used_at": at(secret.last_used_at),
+            "pepper": secret.pepper,
         })),
     })
 }

@@ -48,6 +48,7 @@ mod offline;
 mod organizations;
 mod outbound;
 mod passwords;
+mod peppers;
 mod process;
 mod races;
 mod refresh_grant;
