@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::api_key::route_table::RouteTable;
 use crate::base::secret::Secret;
 
 mod check;
@@ -17,6 +18,7 @@ mod error;
 mod keys;
 mod load;
 mod place;
+mod rows;
 mod stated;
 mod values;
 
@@ -66,6 +68,8 @@ pub struct Settings {
     pub leaks: Leaks,
     /// The audit log.
     pub audit: Audit,
+    /// What gateways ask about.
+    pub gateway: Gateway,
     /// What this server may fetch from others.
     pub outbound: Outbound,
     /// Password policy and cost.
@@ -85,6 +89,13 @@ pub struct Tls {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// What gateways ask about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateway {
+    /// What each route needs; without rows only what a gateway says itself counts.
+    pub routes: RouteTable,
 }
 
 /// What this server may fetch from others, beside public https addresses.

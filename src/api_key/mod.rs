@@ -7,4 +7,8 @@ pub mod key;
 pub mod leak;
 pub mod permission;
 pub mod plan;
+pub mod route_path;
+pub mod route_table;
+#[cfg(test)]
+mod route_table_tests;
 pub mod window;

@@ -1,5 +1,7 @@
 //! How much a key may: the classes of requests, and the budget of each by tier (contract, rate limits).
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// The window of every budget but that of streams, in seconds.
@@ -15,6 +17,52 @@ pub enum Tier {
     /// With a burst on top.
     Enterprise,
 }
+
+impl Tier {
+    /// Every tier.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Enterprise];
+
+    /// The word on the command line and in rows. Never change one: rows carry it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+impl FromStr for Tier {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|tier| tier.name() == word)
+            .ok_or_else(|| "standard or enterprise is allowed".to_owned())
+    }
+}
+
+/// What an organization has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Its tier.
+    pub tier: Tier,
+    /// Its burst, where it has one of its own.
+    pub burst: Option<u32>,
+}
+
+impl Plan {
+    /// The burst in force; `usual` is what an enterprise has that has none of its own. The standard tier has none at all.
+    pub fn burst(&self, usual: u32) -> u32 {
+        match self.tier {
+            Tier::Standard => 0,
+            Tier::Enterprise => self.burst.unwrap_or(usual),
+        }
+    }
+}
+
+/// The greatest burst: more is no limit.
+pub const MOST_BURST: u32 = 1_000_000;
 
 /// A class of requests, with a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,9 +169,9 @@ impl Budget {
     }
 }
 
-/// The budget of a class: the tier's, or the key's own where that is lower.
-pub fn budget(class: Class, tier: Tier, burst: u32, own: &Overrides) -> Budget {
-    let burst = if tier == Tier::Enterprise { burst } else { 0 };
+/// The budget of a class: the plan's, or the key's own where that is lower. `usual` is the burst of an enterprise that has none of its own.
+pub fn budget(class: Class, plan: Plan, usual: u32, own: &Overrides) -> Budget {
+    let burst = plan.burst(usual);
     let whole = Budget { class, limit: class.standard(), burst };
     match own.of(class).filter(|own| *own < whole.most()) {
         // Whoever lowers a key's limit means that number, and no burst on top.
@@ -136,23 +184,24 @@ pub fn budget(class: Class, tier: Tier, burst: u32, own: &Overrides) -> Budget {
 mod tests {
     use super::*;
 
+    const STANDARD: Plan = Plan { tier: Tier::Standard, burst: None };
+    const ENTERPRISE: Plan = Plan { tier: Tier::Enterprise, burst: None };
+
     #[test]
     fn the_budgets_are_the_contracts_s_k6() {
         let none = Overrides::default();
-        let standard: Vec<u32> =
-            Class::ALL.map(|class| budget(class, Tier::Standard, 300, &none).most()).to_vec();
+        let own = |tier, burst| budget(Class::Read, Plan { tier, burst }, 300, &none).most();
+        assert_eq!((own(Tier::Enterprise, Some(0)), own(Tier::Enterprise, Some(7))), (1_200, 1_207));
+        assert_eq!(own(Tier::Standard, Some(7)), 1_200, "a burst is the enterprise's");
+        let standard: Vec<u32> = Class::ALL.map(|class| budget(class, STANDARD, 300, &none).most()).to_vec();
         assert_eq!(standard, [1_200, 120, 30, 50]);
-        assert_eq!(budget(Class::Read, Tier::Enterprise, 300, &none).most(), 1_500);
+        assert_eq!(budget(Class::Read, ENTERPRISE, 300, &none).most(), 1_500);
         let lower = Overrides { read: Some(10), write: Some(9_999), ..none };
-        assert_eq!(budget(Class::Read, Tier::Enterprise, 300, &lower).most(), 10);
-        assert_eq!(budget(Class::Write, Tier::Standard, 0, &lower).most(), 120, "lower, never higher");
+        assert_eq!(budget(Class::Read, ENTERPRISE, 300, &lower).most(), 10);
+        assert_eq!(budget(Class::Write, STANDARD, 0, &lower).most(), 120, "lower, never higher");
         let within = Overrides { read: Some(1_300), ..none };
-        assert_eq!(
-            budget(Class::Read, Tier::Enterprise, 300, &within).most(),
-            1_300,
-            "lower than with the burst"
-        );
-        assert_eq!(budget(Class::Read, Tier::Standard, 300, &within).most(), 1_200);
+        assert_eq!(budget(Class::Read, ENTERPRISE, 300, &within).most(), 1_300, "lower than with the burst");
+        assert_eq!(budget(Class::Read, STANDARD, 300, &within).most(), 1_200);
         for (method, class) in [
             ("GET", Class::Read),
             ("HEAD", Class::Read),
@@ -170,9 +219,9 @@ mod tests {
 
     #[test]
     fn the_policies_are_written_as_the_draft_asks() {
-        let of = |class, tier| budget(class, tier, 300, &Overrides::default()).policy();
-        assert_eq!(of(Class::Read, Tier::Standard), r#""read";q=1200;w=60"#);
-        assert_eq!(of(Class::Write, Tier::Enterprise), r#""write";q=120;w=60;cnx-burst=300"#);
-        assert_eq!(of(Class::Streams, Tier::Standard), r#""streams";q=50;qu="concurrent-requests""#);
+        let of = |class, plan| budget(class, plan, 300, &Overrides::default()).policy();
+        assert_eq!(of(Class::Read, STANDARD), r#""read";q=1200;w=60"#);
+        assert_eq!(of(Class::Write, ENTERPRISE), r#""write";q=120;w=60;cnx-burst=300"#);
+        assert_eq!(of(Class::Streams, STANDARD), r#""streams";q=50;qu="concurrent-requests""#);
     }
 }

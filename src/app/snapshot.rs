@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::App;
 use crate::api_key::format::PublicId;
 use crate::api_key::key::ApiKey;
-use crate::api_key::plan::Tier;
+use crate::api_key::plan::Plan;
 use crate::base::fault::Fault;
 use crate::base::id::{ClientId, OrganizationId};
 use crate::base::seal::Purpose;
@@ -88,7 +88,7 @@ pub struct Snapshots {
     accounts: ArcSwap<Accounts>,
     /// By id, and changed in place: there may be very many.
     api_keys: RwLock<HashMap<PublicId, Arc<ApiKey>>>,
-    tiers: ArcSwap<HashMap<OrganizationId, Tier>>,
+    plans: ArcSwap<HashMap<OrganizationId, Plan>>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
     /// The last change that was applied.
@@ -130,9 +130,9 @@ impl App {
         keys.values().filter(|key| is_meant(key)).cloned().collect()
     }
 
-    /// The tier of an organization.
-    pub fn tier(&self, organization: OrganizationId) -> Tier {
-        self.snapshots.tiers.load().get(&organization).copied().unwrap_or_default()
+    /// What an organization has.
+    pub fn plan(&self, organization: OrganizationId) -> Plan {
+        self.snapshots.plans.load().get(&organization).copied().unwrap_or_default()
     }
 
     /// Whether a registered client's pages come from `origin`: CORS (C12).
@@ -172,11 +172,11 @@ impl App {
             .store
             .read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?, service_accounts::all(conn)?)))
             .await?;
-        let (keys, tiers) =
-            self.store.read(|conn| Ok((api_keys::all(conn)?, organizations::tiers(conn)?))).await?;
+        let (keys, plans) =
+            self.store.read(|conn| Ok((api_keys::all(conn)?, organizations::plans(conn)?))).await?;
         let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         *self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        self.snapshots.tiers.store(Arc::new(tiers));
+        self.snapshots.plans.store(Arc::new(plans));
         let accounts = accounts.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
         self.snapshots.accounts.store(Arc::new(Accounts::of(accounts)));
         let by_id = all.into_iter().map(|c| (c.id.clone(), Arc::new(c))).collect();
@@ -250,6 +250,9 @@ impl App {
         }
         if changes.iter().any(|c| c.kind == ChangeKind::SigningKey) {
             self.load_keys().await?;
+        }
+        if changes.iter().any(|c| c.kind == ChangeKind::Organization) {
+            self.snapshots.plans.store(Arc::new(self.store.read(organizations::plans).await?));
         }
         let of_kind = |kind: ChangeKind| -> HashSet<ClientId> {
             changes.iter().filter(|c| c.kind == kind).filter_map(|c| c.subject.parse().ok()).collect()

@@ -191,7 +191,10 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
             all.retain(|key| reminders::is_due(key, now));
         }
         let documents: Vec<Value> = all.iter().map(|key| keys::described(key, now)).collect();
-        context.show(&json!({ "keys": documents }), || {
+        let (pepper, others) =
+            (app.settings.api_keys.pepper, keys::under_another_pepper(&app, &all, now));
+        let document = json!({ "keys": documents, "pepper": pepper, "secrets_under_another_pepper": others });
+        context.show(&document, || {
             let rows: Vec<[String; 6]> = all
                 .iter()
                 .map(|key| {
@@ -205,7 +208,11 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
                     ]
                 })
                 .collect();
-            print::table(["name", "key", "state", "scopes", "last used", "rotation due"], &rows)
+            let table = print::table(["name", "key", "state", "scopes", "last used", "rotation due"], &rows);
+            if others == 0 {
+                return table;
+            }
+            format!("{table}\n\nUnder another pepper than {pepper}: {others}. A secret moves when it is used, or when its key is rotated.")
         })
     })
 }

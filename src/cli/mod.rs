@@ -30,6 +30,7 @@ mod key;
 mod logs;
 mod metrics;
 mod migrate;
+mod organization;
 mod print;
 mod scan;
 mod serve;
@@ -78,6 +79,9 @@ enum Command {
     /// API keys: mint, list, show, rotate, revoke, disable, enable, verify
     #[command(subcommand)]
     Key(key::Command),
+    /// Organizations: list, and set what they pay for
+    #[command(subcommand)]
+    Organization(organization::Command),
     /// Outside issuers whose tokens speak for a service account: add, list, remove
     #[command(subcommand)]
     Trust(trust::Command),
@@ -110,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::ServiceAccount(command) => service_account::run(&context, *command),
         Command::Scan(arguments) => scan::run(&context, &arguments),
         Command::Key(command) => key::run(&context, command),
+        Command::Organization(command) => organization::run(&context, command),
         Command::Trust(command) => trust::run(&context, command),
         Command::Audit(command) => audit::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),

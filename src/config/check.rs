@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::error::ConfigError;
-use super::stated::{Leaks, Stated, StatedOutbound};
+use super::rows;
+use super::stated::{Leaks, ROWS, Stated, StatedOutbound};
 use super::values::{DatabaseUrl, Issuer, is_loopback};
-use super::{Log, Outbound, Settings, Tls};
+use super::{Gateway, Log, Outbound, Settings, Tls};
+use crate::api_key::route_table::RouteTable;
 use crate::base::secret::Secret;
 
 /// Makes settings of what is written. `place` tells where a key's value stands.
@@ -57,6 +59,10 @@ pub(super) fn check(
         api_keys: stated.api_keys,
         leaks: leaks(stated.leaks).map_err(|p| refuse("leaks.github_keys_url", &p))?,
         audit: stated.audit,
+        gateway: Gateway {
+            routes: RouteTable::parse(&stated.gateway.routes)
+                .map_err(|mistake| rows::refused(&mistake, place))?,
+        },
         outbound: outbound(stated.outbound, &refuse)?,
         passwords: stated.passwords,
         limits: stated.limits,
@@ -164,6 +170,12 @@ fn contradictions(s: &Settings, refuse: Refuse) -> Result<(), ConfigError> {
     }
     if s.metrics_listen.is_some_and(|metrics| metrics == s.listen && metrics.port() != 0) {
         return Err(refuse("metrics_listen", "it is the public listener; another port is needed"));
+    }
+    if !s.gateway.routes.is_empty() && s.trusted_proxies.is_empty() {
+        return Err(refuse(
+            ROWS,
+            "trusted_proxies is empty, and method and path are believed of trusted proxies only; name the gateway there",
+        ));
     }
     if !matches!(s.signing.rsa_bits, 2048 | 3072 | 4096) {
         return Err(refuse(

@@ -3,7 +3,8 @@
 use figment::value::{Dict, Value};
 
 use super::error::{ConfigError, did_you_mean};
-use super::stated::{CHOICES, RANGES, Stated};
+use super::rows;
+use super::stated::{CHOICES, RANGES, ROWS, Stated};
 
 /// Every key of the settings with its default, dotted, in order.
 pub(super) fn leaves(stated: &Stated) -> Result<Vec<(String, Value)>, ConfigError> {
@@ -33,7 +34,9 @@ pub(super) fn check_table(
     for (name, value) in table {
         let key = join(prefix, name);
         let inside = format!("{key}.");
-        if let Some((_, default)) = known.iter().find(|(k, _)| *k == key) {
+        if key == ROWS {
+            rows::check(value).map_err(|mistake| rows::refused(&mistake, place))?;
+        } else if let Some((_, default)) = known.iter().find(|(k, _)| *k == key) {
             check_value(&key, value, default).map_err(|p| ConfigError::at(&place(&key), &key, &p))?;
         } else if known.iter().any(|(k, _)| k.starts_with(&inside)) {
             let Value::Dict(_, members) = value else {

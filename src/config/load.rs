@@ -13,9 +13,9 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::error::{ConfigError, did_you_mean};
 use super::keys::{check_table, check_value, leaves, whole};
-use super::stated::{SECRET, Stated};
+use super::stated::{ROWS, SECRET, Stated};
 use super::values::masked_url;
-use super::{Settings, check, place};
+use super::{Settings, check, place, rows};
 
 /// The settings in force, and where each came from.
 #[derive(Debug)]
@@ -92,9 +92,9 @@ pub fn load(
         figment = figment.merge(layer("dev", tree(&throw_away(folder))));
     }
 
-    let place = |key: &str| match figment.find_metadata(key).map(|m| m.name.as_ref()) {
+    let place = |key: &str| match figment.find_metadata(rows::setting(key)).map(|m| m.name.as_ref()) {
         Some("file") => file_place(&path, &text, key),
-        Some("environment") => variable(key),
+        Some("environment") => variable(rows::setting(key)),
         Some("dev") => "--dev".to_owned(),
         _ => "default".to_owned(),
     };
@@ -186,6 +186,7 @@ fn from_environment(
             return Err(ConfigError::line(&format!("{name} (environment): there is no such setting{hint}")));
         };
         let value = match default {
+            _ if key == ROWS => rows::from_text(text).map_err(|p| ConfigError::at(name, key, &p))?,
             Value::Num(..) => {
                 text.trim().parse::<i64>().map_or_else(|_| Value::from(text.as_str()), Value::from)
             }
@@ -198,7 +199,11 @@ fn from_environment(
                 .into(),
             _ => Value::from(text.as_str()),
         };
-        check_value(key, &value, default).map_err(|p| ConfigError::at(name, key, &p))?;
+        if key == ROWS {
+            rows::check(&value).map_err(|mistake| rows::refused(&mistake, &|_| name.clone()))?;
+        } else {
+            check_value(key, &value, default).map_err(|p| ConfigError::at(name, key, &p))?;
+        }
         out.push((key.clone(), value));
     }
     Ok(out)
@@ -222,6 +227,7 @@ fn shown(value: &Value) -> Option<Shown> {
         Value::Num(..) => whole(value).and_then(|n| n.try_into().ok()).map(Shown::Number),
         Value::Bool(_, flag) => Some(Shown::Flag(*flag)),
         Value::Array(_, items) if items.is_empty() => None,
+        Value::Array(_, items) if items.iter().any(|item| item.as_dict().is_some()) => rows::shown(value),
         Value::Array(_, items) => {
             Some(Shown::Text(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")))
         }

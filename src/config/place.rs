@@ -1,15 +1,25 @@
 //! Finds the line of a key in a TOML text, so that a message can say where a value stands.
 //!
-//! It reads headers and `key =` only; a value that spans lines or an inline table is found by the line it starts on.
+//! The rows of a list of tables (`[[routes]]`) are numbered from 1: `routes.2`. It reads headers and `key =` only; a value that spans lines or an inline table is found by the line it starts on.
 
 /// The line, counted from 1, that sets `key` (dotted), or the nearest table around it.
 pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
     let mut best: Option<(usize, usize)> = None; // (how much of the key matched, line)
     let mut table = String::new();
+    let mut rows: Vec<String> = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_start();
         let path = if let Some(rest) = line.strip_prefix('[') {
             table = clean(rest.trim_start_matches('[').split(']').next().unwrap_or_default());
+            if rest.starts_with('[') {
+                rows.push(table.clone());
+                let row = rows.iter().filter(|name| **name == table).count();
+                // The list itself is where its first row is.
+                let is_list = row == 1 && key == table;
+                if !is_list {
+                    table = format!("{table}.{row}");
+                }
+            }
             table.clone()
         } else {
             match line.split_once('=') {
@@ -49,6 +59,10 @@ mod tests {
         assert_eq!(line_of(text, "tokens.access_seconds"), Some(7));
         assert_eq!(line_of(text, "tokens.id_seconds"), Some(6));
         assert_eq!(line_of(text, "sessions.idle_seconds"), None);
+        let rows = "listen = 1\n[[gateway.routes]]\npath = 1\n\n[[ gateway.routes ]]\npath = 2\n";
+        for (key, line) in [("gateway.routes", 2), ("gateway.routes.1", 2), ("gateway.routes.2", 5)] {
+            assert_eq!(line_of(rows, key), Some(line), "{key}");
+        }
         assert_eq!(line_at(text, text.find("tls").unwrap()), 3);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
 use crate::api_key::leak::LeakPolicy;
+use crate::api_key::route_table::Row;
 use crate::base::algorithm::Algorithm;
 
 const MINUTE: i64 = 60;
@@ -35,6 +36,7 @@ pub(super) struct Stated {
     pub(super) api_keys: ApiKeys,
     pub(super) leaks: Leaks,
     pub(super) audit: Audit,
+    pub(super) gateway: StatedGateway,
     pub(super) outbound: StatedOutbound,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
@@ -46,6 +48,12 @@ pub(super) struct Stated {
 pub(super) struct StatedTls {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatedGateway {
+    pub(super) routes: Vec<Row>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -124,6 +132,8 @@ pub struct ApiKeys {
     pub enterprise_burst: u32,
     /// What a token may be for that a gateway lets through, beside the issuer.
     pub audience: Vec<String>,
+    /// The number of the pepper that new secrets are hashed under, and used ones of before are moved to.
+    pub pepper: i32,
 }
 
 /// Keys that are found in public.
@@ -213,6 +223,7 @@ impl Default for Stated {
             api_keys: ApiKeys::default(),
             leaks: Leaks::default(),
             audit: Audit::default(),
+            gateway: StatedGateway::default(),
             outbound: StatedOutbound::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
@@ -259,7 +270,7 @@ impl Default for ServiceAccounts {
 
 impl Default for ApiKeys {
     fn default() -> Self {
-        Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new() }
+        Self { rotation_seconds: 90 * DAY, enterprise_burst: 300, audience: Vec::new(), pepper: 1 }
     }
 }
 
@@ -342,6 +353,7 @@ pub(super) const RANGES: &[Range] = &[
     range("api_keys.rotation_seconds", 0, 10 * YEAR, "seconds, 0 for never"),
     range("api_keys.enterprise_burst", 0, 1_000_000, "requests"),
     range("audit.retention_seconds", 0, 100 * YEAR, "seconds, 0 for ever"),
+    range("api_keys.pepper", 1, 1_000_000, "a number that only grows"),
     range("passwords.min_length", 8, 64, "characters"),
     range("passwords.argon2_memory_kib", 7168, 4_194_304, "KiB"),
     range("passwords.argon2_passes", 1, 100, "passes"),
@@ -365,6 +377,9 @@ pub(super) const CHOICES: &[(&str, &[&str])] = &[
     ("signing.access_token_alg", &["RS256", "ES256", "EdDSA"]),
     ("leaks.policy", &["notify", "disable", "revoke"]),
 ];
+
+/// The setting that is a list of tables.
+pub(super) const ROWS: &str = "gateway.routes";
 
 /// Settings whose value is never shown, wholly or in part.
 pub(super) const SECRET: &[&str] = &["database_url", "redis_url"];

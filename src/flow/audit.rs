@@ -277,15 +277,9 @@ impl Record {
         Self { vault: app.vault.clone(), entry: act.entry(by, now) }
     }
 
-    /// That a spent code or refresh token came back; made within the write that finds it out.
-    pub(super) fn replay(
-        vault: &Vault,
-        client: &ClientId,
-        family: FamilyId,
-        by: &By,
-        now: Timestamp,
-    ) -> Self {
-        Self { vault: vault.clone(), entry: Act::ReplayRevoked(client, family).entry(by, now) }
+    /// The record of an act that only the write itself finds out about.
+    pub(super) fn within(vault: &Vault, act: &Act<'_>, by: &By, now: Timestamp) -> Self {
+        Self { vault: vault.clone(), entry: act.entry(by, now) }
     }
 
     /// The same with a reason.

@@ -159,8 +159,8 @@ async fn key(
         },
     };
     let judged = key.judge(|s| s.fingerprint == keys::fingerprint(app, s.pepper, asked.credential), now);
-    let secret: Fingerprint = match judged {
-        Ok(secret) => secret.fingerprint,
+    let (secret, pepper): (Fingerprint, i32) = match judged {
+        Ok(secret) => (secret.fingerprint, secret.pepper),
         Err(Refusal::NotFound) => return Ok(Verdict::unknown()),
         Err(refusal) => return Ok(Verdict::Refused { refusal, key: Some(key), limit: None }),
     };
@@ -181,7 +181,8 @@ async fn key(
         }
     }
     let last = LastUse { at: now, address: asked.address, resource: asked.resource.map(str::to_owned) };
-    app.note_use(api_keys::Use { key: key.id, secret, last });
+    let renewed = keys::renewed(app, pepper, asked.credential);
+    app.note_use(api_keys::Use { key: key.id, secret, last, renewed });
     Ok(Verdict::Allowed(Box::new(Allowed {
         subject: format!("key:{}", key.id),
         scopes: key.scopes.to_string(),
@@ -226,9 +227,9 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
 }
 
 impl App {
-    /// The budget of a key's class: its tier's, or its own where that is lower.
+    /// The budget of a key's class: its organization's, or its own where that is lower.
     pub fn budget(&self, key: &ApiKey, class: Class) -> Budget {
-        let tier = self.tier(key.organization);
-        budget(class, tier, self.settings.api_keys.enterprise_burst, &key.limits)
+        let plan = self.plan(key.organization);
+        budget(class, plan, self.settings.api_keys.enterprise_burst, &key.limits)
     }
 }

@@ -9,20 +9,18 @@ use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
 use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
-use crate::api_key::plan::{self, Class, Overrides, Tier};
+use crate::api_key::plan::{self, Class, Overrides, Plan};
 use crate::app::App;
 use crate::base::id::OrganizationId;
 use crate::base::seal::MacPurpose;
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
+use crate::store::api_keys::Renewed;
 use crate::store::{StoreError, api_keys, organizations};
 
 /// The longest overlap of a rotation, in seconds.
 pub const LONGEST_OVERLAP: i64 = 30 * 86_400;
-
-/// The pepper that new secrets are hashed under. Rows carry its number, so that another may come beside it.
-const PEPPER: i32 = 1;
 
 /// A key to be minted.
 #[derive(Clone, Debug)]
@@ -43,7 +41,7 @@ pub struct NewKey {
     pub allow: Vec<IpNet>,
     /// From where it may not be used.
     pub deny: Vec<IpNet>,
-    /// Limits that are lower than the tier's.
+    /// Limits that are lower than those of the organization's tier.
     pub limits: Overrides,
     /// What becomes of it when it is found in public; as the settings say when absent.
     pub leak_policy: Option<LeakPolicy>,
@@ -94,10 +92,26 @@ pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
     Fingerprint::from_bytes(app.vault.mac(MacPurpose::ApiKey, &[&pepper.to_be_bytes(), key.as_bytes()]))
 }
 
+/// The form of a key's secret under the present pepper, where it is kept under an earlier one. Only forward: while nodes with two numbers
+/// run beside each other, they do not turn it to and fro.
+pub fn renewed(app: &App, kept: i32, key: &str) -> Option<Renewed> {
+    let pepper = app.settings.api_keys.pepper;
+    (kept < pepper).then(|| Renewed { fingerprint: fingerprint(app, pepper, key), pepper })
+}
+
+/// How many secrets that still work are kept under another pepper than the present one: keys that nobody used since it was turned.
+pub fn under_another_pepper(app: &App, keys: &[ApiKey], now: Timestamp) -> usize {
+    let present = app.settings.api_keys.pepper;
+    let live = keys.iter().filter(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at));
+    let secrets = live.flat_map(|key| key.current().into_iter().chain(key.previous(now)));
+    secrets.filter(|secret| secret.pepper != present).count()
+}
+
 /// Mints a key. The key itself is returned, once.
 pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<String>), KeyError> {
     let now = app.now();
-    check(&new, now, app.settings.api_keys.enterprise_burst)?;
+    let plan = app.store.read(organizations::first_plan).await?;
+    check(&new, now, plan, app.settings.api_keys.enterprise_burst)?;
     if !by.may_give(&new.scopes) {
         return refuse("scopes", "more than the caller's own scopes; a key can have those or fewer");
     }
@@ -147,7 +161,7 @@ pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<Str
     Ok((key, secret))
 }
 
-fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
+fn check(new: &NewKey, now: Timestamp, of: Plan, burst: u32) -> Result<(), KeyError> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     let name = &new.name;
     if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !plain(name) {
@@ -172,13 +186,14 @@ fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
         }
     }
     for class in Class::ALL {
-        let most = plan::budget(class, Tier::Enterprise, burst, &Overrides::default()).most();
+        let most = plan::budget(class, of, burst, &Overrides::default()).most();
         if new.limits.of(class).is_some_and(|own| own >= most) {
             return refuse(
                 "limits",
                 format!(
-                    "{}: a number below {most} is allowed, which is what the highest tier has",
-                    class.name()
+                    "{}: a number below {most} is allowed, which is what the organization's tier ({}) gives",
+                    class.name(),
+                    of.tier.name()
                 ),
             );
         }
@@ -187,9 +202,10 @@ fn check(new: &NewKey, now: Timestamp, burst: u32) -> Result<(), KeyError> {
 }
 
 fn stored(app: &App, secret: &Secret<String>) -> KeySecret {
+    let pepper = app.settings.api_keys.pepper;
     KeySecret {
-        fingerprint: fingerprint(app, PEPPER, secret.reveal()),
-        pepper: PEPPER,
+        fingerprint: fingerprint(app, pepper, secret.reveal()),
+        pepper,
         tail: format::tail(secret),
         created_at: app.now(),
         expires_at: None,
@@ -336,12 +352,14 @@ pub fn described(key: &ApiKey, now: Timestamp) -> Value {
         "rotation_due_at": at(key.rotation_due_at),
         "leak_policy": key.leak_policy,
         "leaked_at": at(key.leaked_at),
+        "pepper": key.current().map(|secret| secret.pepper),
         "last_used_at": at(last.map(|last| last.at)),
         "last_used_address": last.and_then(|last| last.address),
         "last_used_resource": last.and_then(|last| last.resource.clone()),
         "previous_secret": key.previous(now).map(|secret| json!({
             "expires_at": at(secret.expires_at),
             "last_used_at": at(secret.last_used_at),
+            "pepper": secret.pepper,
         })),
     })
 }

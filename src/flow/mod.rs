@@ -12,6 +12,7 @@ pub mod clients;
 pub mod introspect;
 pub mod keys;
 pub mod leaks;
+pub mod organizations;
 pub mod people;
 pub mod reminders;
 pub mod revoke;

@@ -64,6 +64,17 @@ pub struct Use {
     pub secret: Fingerprint,
     /// When, from where, for what.
     pub last: LastUse,
+    /// The same secret under the present pepper, where it is kept under an earlier one.
+    pub renewed: Option<Renewed>,
+}
+
+/// A secret under another pepper.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewed {
+    /// Its keyed hash.
+    pub fingerprint: Fingerprint,
+    /// The pepper's number.
+    pub pepper: i32,
 }
 
 /// Every key, newest first.
@@ -231,9 +242,11 @@ pub fn set_disabled(
     changed(conn, id, rows, now)
 }
 
-/// Writes last uses down, each only forward: a server that is late overwrites nothing newer.
+/// Writes last uses down, each only forward: a server that is late overwrites nothing newer. Secrets that were used move to the present
+/// pepper; one that was replaced or moved meanwhile is left as it is.
 pub fn note_uses(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
-    for Use { key, secret, last } in uses {
+    let mut moved = Vec::new();
+    for Use { key, secret, last, renewed } in uses {
         let at = last.at.as_secs();
         let row = api_keys::table
             .find(key.as_str())
@@ -249,6 +262,23 @@ pub fn note_uses(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
             .find(secret.as_bytes().as_slice())
             .filter(api_key_secrets::last_used_at.is_null().or(api_key_secrets::last_used_at.lt(at)));
         diesel::update(row).set(api_key_secrets::last_used_at.eq(at)).execute(conn)?;
+        let Some(renewed) = renewed else { continue };
+        let row = api_key_secrets::table
+            .find(secret.as_bytes().as_slice())
+            .filter(api_key_secrets::pepper.lt(renewed.pepper));
+        let rows = diesel::update(row)
+            .set((
+                api_key_secrets::fingerprint.eq(renewed.fingerprint.as_bytes().as_slice()),
+                api_key_secrets::pepper.eq(renewed.pepper),
+            ))
+            .execute(conn)?;
+        if rows == 1 {
+            moved.push((key, last.at));
+        }
+    }
+    // At the end: a writer of the feed holds its lock to the commit, and must not wait for a row that another writer of it holds.
+    for (key, at) in moved {
+        changes::record(conn, ChangeKind::ApiKey, key.as_str(), at)?;
     }
     Ok(())
 }

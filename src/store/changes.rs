@@ -32,10 +32,13 @@ pub enum ChangeKind {
     ServiceAccount,
     /// An API key; the subject is its public id.
     ApiKey,
+    /// What an organization pays for; the subject is its id.
+    Organization,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 5] = [Self::Client, Self::User, Self::SigningKey, Self::ServiceAccount, Self::ApiKey];
+    const ALL: [Self; 6] =
+        [Self::Client, Self::User, Self::SigningKey, Self::ServiceAccount, Self::ApiKey, Self::Organization];
 
     const fn word(self) -> &'static str {
         match self {
@@ -44,6 +47,7 @@ impl ChangeKind {
             Self::SigningKey => "signing_key",
             Self::ServiceAccount => "service_account",
             Self::ApiKey => "api_key",
+            Self::Organization => "organization",
         }
     }
 }

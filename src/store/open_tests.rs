@@ -225,6 +225,12 @@ fn every_migration_can_be_undone() {
                         include_str!("../../migrations/postgres/2026-11-26-020000_audit/down.sql"),
                     ),
                     (
+                        include_str!("../../migrations/sqlite/2026-11-26-010000_organization_burst/down.sql"),
+                        include_str!(
+                            "../../migrations/postgres/2026-11-26-010000_organization_burst/down.sql"
+                        ),
+                    ),
+                    (
                         include_str!("../../migrations/sqlite/2026-11-26-000000_api_keys/down.sql"),
                         include_str!("../../migrations/postgres/2026-11-26-000000_api_keys/down.sql"),
                     ),

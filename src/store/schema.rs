@@ -112,6 +112,7 @@ diesel::table! {
         name -> Text,
         tier -> Text,
         created_at -> BigInt,
+        burst -> Nullable<Integer>,
     }
 }
 

@@ -291,6 +291,7 @@ on_both! {
         let first = stored().await.unwrap();
         assert_eq!((first.at, first.address), (world.clock.now(), Some("127.0.0.1".parse().unwrap())));
         let older = api_keys::Use {
+            renewed: None,
             key: id.parse().unwrap(),
             secret: world.app().api_key(id.parse().unwrap()).unwrap().secrets[0].fingerprint,
             last: cnx::api_key::key::LastUse { at: world.clock.now().minus(60), address: None, resource: None },

@@ -2,6 +2,7 @@
 //!
 //! `tests/run` installs both and says where they are (`TEST_NGINX`, `TEST_CADDY`); a test says so when it was left out.
 
+mod routes;
 mod site;
 mod socket;
 mod streams;

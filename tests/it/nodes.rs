@@ -19,12 +19,12 @@ use crate::offline::{self, key_set_of, kid, kids};
 use crate::world::{Reply, TestClient, Tokens, World, authorize_path, by, free_port, on_both};
 
 /// The command line, or whatever else looks at the same database.
-async fn tool(world: &World) -> Arc<App> {
+pub async fn tool(world: &World) -> Arc<App> {
     App::open(world.settings.clone(), world.clock.clone(), Entropy::system(), Role::Tool).await.unwrap()
 }
 
 /// A second node of the same issuer. An SQLite file has one node (F24), so there it stands in for one as a tool that listens.
-async fn second_node(world: &World) -> (Running, String) {
+pub async fn second_node(world: &World) -> (Running, String) {
     let mut settings = world.settings.clone();
     settings.listen.set_port(free_port());
     let base = format!("http://localhost:{}", settings.listen.port());

@@ -72,7 +72,7 @@ pub async fn redeem(
                 Once::Again(first) => {
                     if let Some(first) = first {
                         families::revoke(conn, first, now)?;
-                        Record::replay(&vault, &whose, first, &by, now).write(conn)?;
+                        Record::within(&vault, &Act::ReplayRevoked(&whose, first), &by, now).write(conn)?;
                     }
                     Ok(Decision::Replayed(first))
                 }

@@ -153,7 +153,13 @@ impl Presentation {
             Judged::Done(decision) => Ok(decision),
             Judged::Revoke => {
                 families::revoke(conn, family.id, self.now)?;
-                Record::replay(&self.vault, &self.client.id, family.id, &self.by, self.now).write(conn)?;
+                Record::within(
+                    &self.vault,
+                    &Act::ReplayRevoked(&self.client.id, family.id),
+                    &self.by,
+                    self.now,
+                )
+                .write(conn)?;
                 Ok(Decision::Replayed(family.id))
             }
             Judged::Rotate => Err(StoreError::Busy),

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::guard::{By, caller, wanted};
 use super::{Problem, answer, ip, members, version};
 use crate::api_key::format::PublicId;
-use crate::api_key::key::Refusal;
+use crate::api_key::key::{KeySecret, Refusal};
 use crate::api_key::plan::{Class, WINDOW};
 use crate::api_key::window::Standing;
 use crate::base::encoding::base62;
-use crate::base::secret::Fingerprint;
 use crate::flow::check::{Asked, Limit, Verdict, check};
 use crate::store::limits::Lease;
 use crate::web::{Node, extract, refuse};
@@ -81,9 +80,10 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
             return Err(Problem { field: Some("key"), ..refuse::refusal_of(&refusal, None) });
         }
     };
-    let (Some(key), Some(secret)) = (allowed.key, allowed.secret) else {
+    let (Some(key), Some(fingerprint)) = (allowed.key, allowed.secret) else {
         return Err(Problem { field: Some("key"), ..Problem::invalid("key: an API key is needed") });
     };
+    let secret = key.secrets.iter().find(|secret| secret.fingerprint == fingerprint).ok_or_else(gone)?;
     let budget = app.budget(&key, Class::Streams);
     let lease = base62(&app.entropy.bytes::<16>());
     let held = app.limits.lease((key.id, &lease, Lease::Take), budget.most(), LIFE, now).await;
@@ -94,7 +94,7 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         return Err(refuse::refusal_of(&Refusal::RateLimited, Some(limit)));
     }
     Ok(json!({
-        "id": format!("{}-{}-{lease}", key.id, mark(&secret)),
+        "id": format!("{}-{}-{lease}", key.id, mark(secret)),
         "key_id": key.id.to_string(),
         "expires_in": LIFE,
         "renew_in": RENEWAL,
@@ -109,7 +109,7 @@ async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Prob
     let (key_id, marked, lease) = parts(id)?;
     let now = app.now();
     let key = app.api_key(key_id).ok_or_else(gone)?;
-    if key.judge(|secret| mark(&secret.fingerprint) == marked, now).is_err() {
+    if key.judge(|secret| mark(secret) == marked, now).is_err() {
         app.limits.release(key_id, lease).await;
         return Err(gone());
     }
@@ -118,10 +118,10 @@ async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Prob
     if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE, "renew_in": RENEWAL })) } else { Err(gone()) }
 }
 
-/// What a stream's id says of the secret that it was opened with: enough of the keyed hash to know it again among two.
-fn mark(secret: &Fingerprint) -> String {
-    let [a, b, c, d, ..] = *secret.as_bytes();
-    base62(&[a, b, c, d])
+/// What a stream's id says of the secret that it was opened with: enough to know it again among two. Not of the keyed hash, which is
+/// another one under another pepper.
+fn mark(secret: &KeySecret) -> String {
+    format!("{}{}", secret.tail, base62(&secret.created_at.as_secs().to_be_bytes()))
 }
 
 fn parts(id: &str) -> Result<(PublicId, &str, &str), Problem> {

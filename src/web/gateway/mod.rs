@@ -6,12 +6,16 @@
 //! | Envoy (HTTP) | 200 | the answer as it is; the path behind the prefix is the request's own |
 //! | nginx (`auth_request`) | any 2xx | 401 and 403 only: the true status stands in `X-Cnx-Status` (C43) |
 //!
-//! What a proxy tells of the request (method, address, path) is believed of trusted proxies only (C42, S-H8).
+//! What a proxy tells of the request (method, address, path) is believed of trusted proxies only (C42, S-H8). What a route needs stands in
+//! `?scope=` of our address, in the table of routes in the settings, or in both: then all of it is needed.
+
+mod route;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
+use self::route::Needed;
 use super::api::{Problem, guard};
 use super::{Node, extract, refuse, reply};
 use crate::api_key::plan::Class;
@@ -28,6 +32,17 @@ enum Dialect {
     Nginx,
     /// The method is the request's own; its path follows our address, or stands in `path` of our query when scopes stand there too.
     Envoy,
+}
+
+impl Dialect {
+    /// Where the method and the path stand, as a message says it.
+    const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Forward => ["X-Forwarded-Method", "X-Forwarded-Uri"],
+            Self::Nginx => ["X-Original-Method", "X-Original-URI"],
+            Self::Envoy => ["method", "path, behind /gateway/envoy or behind path= at the end of its query"],
+        }
+    }
 }
 
 /// `/gateway/traefik`, `/gateway/caddy`
@@ -79,22 +94,24 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
         only_known(&query).map_err(plain)?;
     }
     let words = query.get("scope").unwrap_or_default().split(' ').filter(|s| !s.is_empty());
-    let scopes = guard::wanted("scope", words).map_err(plain)?;
+    let mut scopes = guard::wanted("scope", words).map_err(plain)?;
     let trusted = extract::is_trusted_peer(app, req);
-    let (method, target) = match dialect {
-        Dialect::Envoy => {
-            let behind = req.path().strip_prefix("/gateway/envoy").filter(|path| !path.is_empty());
-            (Some(req.method().as_str()), query.get("path").or(behind))
-        }
-        Dialect::Forward => (guard::single(req, "x-forwarded-method"), guard::single(req, "x-forwarded-uri")),
-        Dialect::Nginx => (guard::single(req, "x-original-method"), guard::single(req, "x-original-uri")),
-    };
-    let target = target.filter(|_| trusted).map(|target| target.split_once('?').unwrap_or((target, "")));
+    let told = route::told(req, dialect);
+    let target = told.target.filter(|_| trusted).map(|target| target.split_once('?').unwrap_or((target, "")));
     if let Some((_, query)) = target {
         guard::none_in_address(query).map_err(plain)?;
     }
+    let no_route = match route::needed(app, req, dialect, told).map_err(plain)? {
+        Needed::NoTable => None,
+        Needed::Scopes(more) => {
+            scopes.extend(more.iter().map(String::as_str));
+            None
+        }
+        Needed::NoRoute(problem) => Some(problem),
+    };
     // A stranger who asks for himself is counted by what he sends.
-    let method = method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
+    let method =
+        told.method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
     let resource = target.map(|(path, _)| path.chars().take(200).collect::<String>());
     let asked = Asked {
         credential: &credential,
@@ -108,7 +125,10 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     };
     let verdict = check(app, &asked, app.now()).await;
     match verdict.map_err(|error| plain(refuse::problem_of(&error)))? {
-        Verdict::Allowed(allowed) => Ok(*allowed),
+        Verdict::Allowed(allowed) => match no_route {
+            Some(problem) => Err((problem, allowed.limit)),
+            None => Ok(*allowed),
+        },
         Verdict::Refused { refusal, limit, .. } => Err((refuse::refusal_of(&refusal, limit), limit)),
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cnx::api_key::permission::Permissions;
+use cnx::api_key::route_table::RouteTable;
 use cnx::base::time::{Clock, Timestamp};
 
 use crate::api_keys::minted;
@@ -49,10 +50,15 @@ pub struct Site {
 
 /// A site for each gateway that is there; the others, and the tests of them, say that they were left out.
 pub async fn sites(clock: fn() -> Clock, behind: Behind) -> Vec<Site> {
+    sites_with(clock, behind, RouteTable::default()).await
+}
+
+/// The same, with a table of routes in the settings.
+pub async fn sites_with(clock: fn() -> Clock, behind: Behind, routes: RouteTable) -> Vec<Site> {
     let mut sites = Vec::new();
     for (kind, name) in [(Kind::Nginx, "TEST_NGINX"), (Kind::Caddy, "TEST_CADDY")] {
         if let (Some(program), Some(api)) = (present(name), example()) {
-            sites.push(Site::new(kind, &program, &api, clock(), behind).await);
+            sites.push(Site::new(kind, &program, &api, (clock(), routes.clone()), behind).await);
         }
     }
     sites
@@ -78,9 +84,16 @@ fn example() -> Option<PathBuf> {
 }
 
 impl Site {
-    async fn new(kind: Kind, program: &str, example: &Path, clock: Clock, behind: Behind) -> Self {
+    async fn new(
+        kind: Kind,
+        program: &str,
+        example: &Path,
+        (clock, routes): (Clock, RouteTable),
+        behind: Behind,
+    ) -> Self {
         let world = World::with(On::Sqlite, clock, |settings| {
             settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            settings.gateway.routes = routes;
         })
         .await
         .unwrap();
