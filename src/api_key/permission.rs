@@ -1,10 +1,15 @@
 //! What a key may do: `resource:action` with `*` for either, or `*` alone for everything.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Permissions(Vec<String>);
+pub struct Permissions {
+    words: Vec<String>,
+    /// The words with spaces between them: gateways are told so at every request.
+    text: Arc<str>,
+}
 
 /// More words than any key needs.
 const MOST: usize = 100;
@@ -28,17 +33,22 @@ impl Permissions {
             return Err(format!("1 to {MOST} scopes are needed, such as instances:read"));
         }
         read.sort();
-        Ok(Self(read))
+        Ok(Self { text: read.join(" ").into(), words: read })
     }
 
     /// The words, sorted.
     pub fn words(&self) -> &[String] {
-        &self.0
+        &self.words
+    }
+
+    /// The words, sorted, with spaces between them.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// Whether `wanted` is allowed. What is wanted may be a pattern itself: then all of it must be.
     pub fn covers(&self, wanted: &str) -> bool {
-        self.0.iter().any(|held| covers(held, wanted))
+        self.words.iter().any(|held| covers(held, wanted))
     }
 
     /// The first of `wanted` that is not allowed.
@@ -48,13 +58,13 @@ impl Permissions {
 
     /// Whether everything is allowed that `other` allows: nobody gives away more than they have.
     pub fn contains(&self, other: &Self) -> bool {
-        other.0.iter().all(|word| self.covers(word))
+        other.words.iter().all(|word| self.covers(word))
     }
 }
 
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        f.write_str(&self.text)
     }
 }
 

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::encoding::push_number;
+
 /// The window of every budget but that of streams, in seconds.
 pub const WINDOW: i64 = 60;
 
@@ -158,13 +160,21 @@ impl Budget {
         self.limit.saturating_add(self.burst)
     }
 
-    /// `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10).
-    pub fn policy(&self) -> String {
-        let burst = if self.burst == 0 { String::new() } else { format!(";cnx-burst={}", self.burst) };
-        let (name, limit) = (self.class.name(), self.limit);
-        match self.class {
-            Class::Streams => format!("\"{name}\";q={limit};qu=\"concurrent-requests\"{burst}"),
-            _ => format!("\"{name}\";q={limit};w={WINDOW}{burst}"),
+    /// Appends what `RateLimit-Policy` says of it (draft-ietf-httpapi-ratelimit-headers-10).
+    pub fn write_policy(&self, text: &mut String) {
+        text.push('"');
+        text.push_str(self.class.name());
+        text.push_str("\";q=");
+        push_number(text, i64::from(self.limit));
+        if self.class == Class::Streams {
+            text.push_str(";qu=\"concurrent-requests\"");
+        } else {
+            text.push_str(";w=");
+            push_number(text, WINDOW);
+        }
+        if self.burst > 0 {
+            text.push_str(";cnx-burst=");
+            push_number(text, i64::from(self.burst));
         }
     }
 }
@@ -219,7 +229,11 @@ mod tests {
 
     #[test]
     fn the_policies_are_written_as_the_draft_asks() {
-        let of = |class, plan| budget(class, plan, 300, &Overrides::default()).policy();
+        let of = |class, plan| {
+            let mut text = String::new();
+            budget(class, plan, 300, &Overrides::default()).write_policy(&mut text);
+            text
+        };
         assert_eq!(of(Class::Read, STANDARD), r#""read";q=1200;w=60"#);
         assert_eq!(of(Class::Write, ENTERPRISE), r#""write";q=120;w=60;cnx-burst=300"#);
         assert_eq!(of(Class::Streams, STANDARD), r#""streams";q=50;qu="concurrent-requests""#);

@@ -79,9 +79,13 @@ impl Window {
 
     /// Seconds until the oldest use leaves the window.
     fn more_in(&self) -> i64 {
-        let oldest = (self.latest - SPAN + 1..=self.latest)
-            .find(|second| self.slots.get(Self::slot(*second)).is_some_and(|used| *used > 0));
-        oldest.map_or(0, |second| second + SPAN - self.latest)
+        if self.used == 0 {
+            return 0;
+        }
+        // The slot behind the latest is the oldest; from there around to the latest, without a division for each.
+        let (newer, older) = self.slots.split_at_checked(Self::slot(self.latest) + 1).unwrap_or_default();
+        let passed = older.iter().chain(newer).position(|used| *used > 0);
+        passed.and_then(|passed| i64::try_from(passed).ok()).map_or(0, |passed| passed + 1)
     }
 
     fn slot(second: i64) -> usize {

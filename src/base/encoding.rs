@@ -17,12 +17,24 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 
 /// Bytes as base62, big-endian, in the fixed width that this many bytes can need, so that equal lengths stay equal.
 pub fn base62(bytes: &[u8]) -> String {
-    let mut limbs = limbs(bytes);
+    let mut short = [0_u32; SHORT];
+    let mut long;
+    let count = bytes.len().div_ceil(4);
+    let limbs: &mut [u32] = if let Some(limbs) = short.get_mut(..count) {
+        limbs
+    } else {
+        long = vec![0; count];
+        &mut long
+    };
+    // The number as 32-bit limbs, the highest first.
+    for (limb, chunk) in limbs.iter_mut().rev().zip(bytes.rchunks(4)) {
+        *limb = chunk.iter().fold(0, |limb, byte| (limb << 8) | u32::from(*byte));
+    }
     let mut digits = vec![b'0'; base62_width(bytes.len())];
     for chunk in digits.rchunks_mut(CHUNK) {
         // One long division takes five digits off the end.
         let mut rest = 0_u64;
-        for limb in &mut limbs {
+        for limb in limbs.iter_mut() {
             let dividend = (rest << 32) | u64::from(*limb);
             *limb = u32::try_from(dividend / CHUNK_BASE).unwrap_or_default();
             rest = dividend % CHUNK_BASE;
@@ -33,7 +45,7 @@ pub fn base62(bytes: &[u8]) -> String {
             rest /= 62;
         }
     }
-    digits.into_iter().map(char::from).collect()
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Reads base62 of exactly `length` bytes; `None` for another width, another alphabet, or a number that is too large.
@@ -69,17 +81,30 @@ pub fn from_base62(text: &str, length: usize) -> Option<Vec<u8>> {
     above.iter().all(|b| *b == 0).then(|| wanted.to_vec())
 }
 
+/// Appends a number in decimal digits. The machinery of `format!` takes several times as long, which counts where one answer has eight.
+pub fn push_number(text: &mut String, number: i64) {
+    let mut digits = [b'0'; 20];
+    let mut rest = number.unsigned_abs();
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        first = at;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        text.push('-');
+    }
+    text.push_str(digits.get(first..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default());
+}
+
 /// How many digits one division takes: as many as a limb holds.
 const CHUNK: usize = 5;
 const CHUNK_BASE: u64 = 62 * 62 * 62 * 62 * 62;
-
-/// The number as 32-bit limbs, the highest first.
-fn limbs(bytes: &[u8]) -> Vec<u32> {
-    let (head, tail) = bytes.split_at(bytes.len() % 4);
-    let limb = |bytes: &[u8]| bytes.iter().fold(0_u32, |limb, byte| (limb << 8) | u32::from(*byte));
-    let first = (!head.is_empty()).then(|| limb(head));
-    first.into_iter().chain(tail.chunks(4).map(limb)).collect()
-}
+/// Limbs of all that is encoded often: 64 bytes.
+const SHORT: usize = 16;
 
 /// How many base62 digits hold any value of `length` bytes: ⌈8·length / log2 62⌉.
 const fn base62_width(length: usize) -> usize {
@@ -115,6 +140,15 @@ mod tests {
                 assert_eq!(text, plainly(&bytes), "{bytes:?}");
                 assert_eq!(from_base62(&text, length), Some(bytes));
             }
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_as_the_library_writes_it() {
+        for number in [0, 1, 9, 10, 99, 100, 1_200, -1, -10, 1_790_000_000, i64::MAX, i64::MIN] {
+            let mut text = "=".to_owned();
+            push_number(&mut text, number);
+            assert_eq!(text, format!("={number}"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Chance: the system's generator, or a seeded one that gives the same page twice in a test.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,5 +62,61 @@ impl Entropy {
         let mut bytes = [0; N];
         self.fill(&mut bytes);
         bytes
+    }
+
+    /// `N` random bytes for a name that everybody may see, such as a request's id: drawn from the system many at a time, so that
+    /// not every request costs a system call. Never for a secret: what waits here lies in memory before it is used.
+    pub fn bytes_for_a_name<const N: usize>(&self) -> [u8; N] {
+        if matches!(self, Self::Seeded(_)) {
+            return self.bytes();
+        }
+        STOCK.with_borrow_mut(|stock| {
+            if stock.left < N {
+                stock.bytes.resize(STOCKED.max(N), 0);
+                self.fill(&mut stock.bytes);
+                stock.left = stock.bytes.len();
+            }
+            let mut bytes = [0; N];
+            let end = stock.left;
+            stock.left -= N;
+            if let Some(drawn) = stock.bytes.get_mut(stock.left..end) {
+                bytes.copy_from_slice(drawn);
+                // Each is given out once.
+                drawn.fill(0);
+            }
+            bytes
+        })
+    }
+}
+
+/// How many bytes for names are drawn at a time.
+const STOCKED: usize = 3_072;
+
+/// Bytes of the system's generator that no name has got yet.
+struct Stock {
+    bytes: Vec<u8>,
+    /// How many of them, from the front, are still to be given out.
+    left: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: Vec::new(), left: 0 }) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_are_alike_and_a_seed_repeats_them() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..3 * STOCKED / 12 {
+            assert!(seen.insert(Entropy::system().bytes_for_a_name::<12>()));
+        }
+        let of_many = Entropy::system().bytes_for_a_name::<{ 2 * STOCKED }>();
+        assert!(of_many.iter().any(|byte| *byte != 0));
+        let (one, other) = (Entropy::seeded(7), Entropy::seeded(7));
+        assert_eq!(one.bytes_for_a_name::<12>(), other.bytes_for_a_name::<12>());
+        assert_ne!(one.bytes_for_a_name::<12>(), one.bytes_for_a_name::<12>());
     }
 }

@@ -36,6 +36,11 @@ macro_rules! ids {
                 self.0.as_bytes().to_vec()
             }
 
+            /// Appends it as text.
+            pub fn write(&self, text: &mut String) {
+                text.push_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+            }
+
             /// The bytes, for a token.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()

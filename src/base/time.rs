@@ -93,5 +93,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 fn system_millis() -> i64 {
-    Utc::now().timestamp_millis()
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // Before 1970 nothing of this works: it is 1970 then.
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

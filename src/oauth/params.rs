@@ -67,8 +67,11 @@ impl Params {
 }
 
 fn decode(part: &[u8]) -> Result<String, OAuthError> {
+    let plain = part.iter().take_while(|b| !matches!(b, b'+' | b'%')).count();
+    let (plain, rest) = part.split_at(plain);
     let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.iter().copied();
+    bytes.extend_from_slice(plain);
+    let mut rest = rest.iter().copied();
     while let Some(b) = rest.next() {
         bytes.push(match b {
             b'+' => b' ',

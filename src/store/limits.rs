@@ -90,7 +90,21 @@ impl Limits {
 
     /// Uses `cost` of `most` in the last minute, all of it or nothing.
     pub async fn spend(&self, key: PublicId, class: Class, most: u32, cost: u32, now: Timestamp) -> Standing {
-        let Some(shared) = &self.shared else { return self.memory.spend(key, class, most, cost, now) };
+        match &self.shared {
+            None => self.memory.spend(key, class, most, cost, now),
+            // Boxed, so that a request that does not wait for Redis carries nothing of it.
+            Some(shared) => Box::pin(self.spend_shared(shared, (key, class), most, cost, now)).await,
+        }
+    }
+
+    async fn spend_shared(
+        &self,
+        shared: &Shared,
+        (key, class): (PublicId, Class),
+        most: u32,
+        cost: u32,
+        now: Timestamp,
+    ) -> Standing {
         let mut call = shared.spend.prepare_invoke();
         call.key(format!("cnx:l:{}:{key}", class.name())).arg(most).arg(cost);
         match shared.ask::<(u8, u32, i64)>(&call).await {

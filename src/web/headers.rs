@@ -1,5 +1,7 @@
 //! The edge that every request passes: its id, the headers of every answer, CORS, a caught panic, one log line, one metric.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
@@ -8,14 +10,37 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use futures_util::FutureExt as _;
 
-use super::{Class, Node, address, cors, refuse, unread};
+use super::{Class, Node, cors, refuse, row, unread};
+use crate::app::App;
+use crate::base::encoding::base62;
 
 /// The id of a request: in its answer, its log lines and its error page.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(pub(super) String);
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A new one: 96 bits of chance, so that nobody guesses that of another.
+    fn new(app: &App) -> Self {
+        let text = base62(&app.entropy.bytes_for_a_name::<12>());
+        Self(HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("none")))
+    }
+
+    /// As text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// The name of the header that every answer carries.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Which version of `/v1` is asked for, and which answered.
+pub(super) const X_API_VERSION: HeaderName = HeaderName::from_static("x-api-version");
+/// What an answer that is no page may load, and where it may be framed: nothing and nowhere.
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// The policy of a page (S-H11): our own style, script and pictures, nothing inline, nothing from elsewhere, framed by
 /// nobody. `form_action` lists where its forms may lead, redirects included.
@@ -29,7 +54,7 @@ pub(super) fn page_policy(form_action: &str) -> String {
 /// What a caught panic is answered with.
 #[derive(Debug)]
 struct Panicked {
-    request_id: String,
+    request_id: RequestId,
     https: bool,
 }
 
@@ -61,13 +86,13 @@ pub async fn edge(
     let Some(app) = req.app_data::<Node>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no app"));
     };
-    let id = crate::base::encoding::base62(&app.entropy.bytes::<12>());
-    req.extensions_mut().insert(RequestId(id.clone()));
+    let id = RequestId::new(&app);
+    req.extensions_mut().insert(id.clone());
     let method = req.method().clone();
-    let pattern = req.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let row = address(&pattern);
+    let row = row(&req);
+    let pattern = row.map_or("none", |row| row.path);
     let class = row.map_or(Class::Page, |row| row.class);
-    let origin = req.headers().get(header::ORIGIN).cloned();
+    let origin = if class == Class::Shared { req.headers().get(header::ORIGIN).cloned() } else { None };
     let https = app.settings.public_url.is_https();
     let body = unread::hold(&mut req);
 
@@ -86,45 +111,52 @@ pub async fn edge(
             every_answer(answer.headers_mut(), &id, https);
             if class == Class::Api {
                 let version = HeaderValue::from_static(super::api::VERSIONS[0]);
-                answer.headers_mut().insert(HeaderName::from_static("x-api-version"), version);
+                answer.headers_mut().insert(X_API_VERSION, version);
             }
             if method != Method::OPTIONS {
                 cors::add(answer.headers_mut(), class, cors::allowed(&app, class, origin.as_ref()));
             }
             frame_rules(answer.status(), answer.headers_mut());
             Ok(match body {
-                Some(body) => answer.map_body(|_, own| body.until_the_end_of(own)),
-                None => answer,
+                Some(body) if !body.was_read() => answer.map_body(|_, own| body.until_the_end_of(own)),
+                _ => answer,
             })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => {
             metrics::counter!("cnx_panics_total").increment(1);
-            tracing::error!(request_id = %id, route = %pattern, "a handler panicked");
+            tracing::error!(request_id = id.as_str(), route = pattern, "a handler panicked");
             Err(Panicked { request_id: id.clone(), https }.into())
         }
     };
     let status = result.as_ref().map_or(500, |answer| answer.status().as_u16());
-    account(&method, &pattern, status, began, &id);
+    account(method_label(&method), pattern, status, began, &id);
     result
 }
 
+thread_local! {
+    /// The histograms of this thread's answers: as many as there are addresses, methods and statuses. Looked up once each, for whoever
+    /// gathers metrics is there before a request is.
+    static TIMES: RefCell<HashMap<(&'static str, &'static str, u16), metrics::Histogram>> = RefCell::default();
+}
+
 /// One line and one metric. The line holds the route's pattern and no query: codes and tokens travel there (S-H14).
-fn account(method: &Method, pattern: &str, status: u16, began: Instant, id: &str) {
+fn account(method: &'static str, route: &'static str, status: u16, began: Instant, id: &RequestId) {
     let took = began.elapsed();
-    let labels = [
-        ("method", method_label(method).to_owned()),
-        ("route", pattern.to_owned()),
-        ("status", status.to_string()),
-    ];
-    metrics::histogram!("cnx_http_request_seconds", &labels).record(took.as_secs_f64());
+    TIMES.with_borrow_mut(|times| {
+        let histogram = times.entry((route, method, status)).or_insert_with(|| {
+            let labels = [("method", method.into()), ("route", route.into()), ("status", status.to_string())];
+            metrics::histogram!("cnx_http_request_seconds", &labels)
+        });
+        histogram.record(took.as_secs_f64());
+    });
     tracing::debug!(
         target: "access",
-        method = method_label(method),
-        route = pattern,
+        method,
+        route,
         status,
         duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        request_id = id,
+        request_id = id.as_str(),
         "answered"
     );
 }
@@ -144,21 +176,16 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 /// What every answer carries (S-H10).
-fn every_answer(headers: &mut HeaderMap, id: &str, https: bool) {
-    let mut set = |name: HeaderName, value: &'static str| {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    };
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
-    set(header::CACHE_CONTROL, "no-store");
+fn every_answer(headers: &mut HeaderMap, id: &RequestId, https: bool) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if https {
-        set(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     }
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(HeaderName::from_static("x-request-id"), value);
-    }
+    headers.insert(X_REQUEST_ID, id.0.clone());
 }
 
 /// No frame around an answer that is shown. A redirect is not shown: `prompt=none` in a frame must pass (C30).
@@ -175,12 +202,8 @@ fn frame_rules(status: StatusCode, headers: &mut HeaderMap) {
         );
     }
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-        let policy = if is_page {
-            page_policy("'self'")
-        } else {
-            "default-src 'none'; frame-ancestors 'none'".to_owned()
-        };
-        if let Ok(value) = HeaderValue::from_str(&policy) {
+        let policy = if is_page { HeaderValue::from_str(&page_policy("'self'")).ok() } else { Some(NOTHING) };
+        if let Some(value) = policy {
             headers.insert(header::CONTENT_SECURITY_POLICY, value);
         }
     }

@@ -20,11 +20,12 @@ mod unread;
 
 use std::sync::Arc;
 
+use actix_web::dev::ServiceRequest;
 use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
-use self::api::{audit, keys, leaks, service_accounts, streams};
+use self::api::{audit, keys, leaks, service_accounts, streams, verify};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -63,11 +64,18 @@ macro_rules! routes {
         ];
 
         fn services(config: &mut ServiceConfig) {
-            $(config.service(
+            let mut all = vec![$((
+                $path,
                 web::resource($path)
                     $(.route(by(&Method::$method).to($handler)))+
                     .default_service(web::to(refuse::wrong_method)),
-            );)+
+            )),+];
+            // The router asks one after the other. It decides nothing: where a plain path and a pattern fit, the plain one is meant,
+            // as `row` has it.
+            all.sort_by_key(|(path, _)| (!is_busy(path), !is_plain(path)));
+            for (_, resource) in all {
+                config.service(resource);
+            }
         }
     };
 }
@@ -86,7 +94,7 @@ routes! {
     "/oauth2/logout"                          Page   { GET sign_out::by_get, POST sign_out::by_post }
     // JSON for automation
     "/v1/keys"                                Api    { GET keys::list, POST keys::mint }
-    "/v1/keys/verify"                         Api    { POST keys::verify }
+    "/v1/keys/verify"                         Api    { POST verify::verify }
     "/v1/keys/report-leak"                    Api    { POST leaks::report }
     "/v1/keys/report-leak/github"             Api    { POST leaks::github }
     "/v1/keys/scanners/gitleaks.toml"         Api    { GET leaks::gitleaks }
@@ -134,6 +142,25 @@ fn by(method: &Method) -> actix_web::Route {
         return web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     }
     web::method(method.clone())
+}
+
+/// Whether a path holds no pattern.
+fn is_plain(path: &str) -> bool {
+    !path.contains('{')
+}
+
+/// Whether an address is asked with every request that some API gets. No pattern among these fits what a plain path elsewhere is.
+fn is_busy(path: &str) -> bool {
+    path == "/v1/keys/verify" || path.starts_with("/gateway/")
+}
+
+/// The row of a request that was not routed yet.
+fn row(req: &ServiceRequest) -> Option<&'static Address> {
+    let path = req.path();
+    ADDRESSES
+        .iter()
+        .find(|row| row.path == path && is_plain(path))
+        .or_else(|| req.match_pattern().as_deref().and_then(address))
 }
 
 /// The row of a path pattern.

@@ -147,7 +147,7 @@ pub(super) fn problem_of(error: &OAuthError) -> Problem {
 }
 
 fn request_id(req: &HttpRequest) -> String {
-    req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone())
+    req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned())
 }
 
 /// A refused authorization request: a page, or back to the client.

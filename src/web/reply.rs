@@ -1,7 +1,9 @@
 //! Answers: JSON that nobody keeps, redirects, pages, and the delivery of an authorization answer.
 
+use actix_web::body::BoxBody;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use serde::Serialize;
@@ -10,20 +12,31 @@ use super::headers::page_policy;
 use super::pages::{FormPost, Frame};
 use super::refuse;
 use crate::app::App;
+use crate::base::encoding::push_number;
 use crate::base::fault::Fault;
 use crate::flow::check::Limit;
 use crate::oauth::destination::Delivery;
 use crate::oauth::error::OAuthError;
 use crate::oauth::redirect_uri;
 
+/// What most answers fit in, in bytes.
+const USUAL: usize = 512;
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
 /// JSON with `Cache-Control: no-store` (RFC 6749 §5.1).
 pub(super) fn json<T: Serialize>(body: &T) -> HttpResponse {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => HttpResponse::Ok()
-            .content_type("application/json")
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .insert_header((header::PRAGMA, "no-cache"))
-            .body(bytes),
+    let mut bytes = Vec::with_capacity(USUAL);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => {
+            let mut answer = HttpResponse::with_body(StatusCode::OK, BoxBody::new(bytes));
+            let headers = answer.headers_mut();
+            headers.insert(header::CONTENT_TYPE, APPLICATION_JSON);
+            headers.insert(header::CACHE_CONTROL, NO_STORE);
+            headers.insert(header::PRAGMA, NO_CACHE);
+            answer
+        }
         Err(error) => refuse::json(&OAuthError::Server(Fault::new("writing JSON", error))),
     }
 }
@@ -111,19 +124,66 @@ pub(super) fn deliver(app: &App, req: &HttpRequest, delivery: Delivery, app_name
     }
 }
 
-/// The budget and where it stands, in the draft's headers and in those of older clients (contract, rate limits).
-pub(super) fn tell_limit(answer: &mut HttpResponse, limit: &Limit, now: i64) {
-    let Limit { budget, standing } = limit;
-    let name = budget.class.name();
-    let mut tell = |header: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            answer.headers_mut().insert(HeaderName::from_static(header), value);
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Headers whose values are written one behind the other into one piece of memory: an answer to a gateway has ten of them.
+#[derive(Debug)]
+pub(super) struct Told {
+    text: String,
+    /// Each name, and where its value ends.
+    names: Vec<(HeaderName, usize)>,
+}
+
+impl Told {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self { text: String::with_capacity(USUAL), names: Vec::with_capacity(10) }
+    }
+
+    /// One more: the value is what `write` appends.
+    pub(super) fn tell(&mut self, name: HeaderName, write: impl FnOnce(&mut String)) {
+        write(&mut self.text);
+        self.names.push((name, self.text.len()));
+    }
+
+    /// The budget and where it stands, in the draft's headers and in those of older clients (contract, rate limits).
+    pub(super) fn tell_limit(&mut self, limit: &Limit, now: i64) {
+        let Limit { budget, standing } = limit;
+        self.tell(RATELIMIT_POLICY, |text| budget.write_policy(text));
+        self.tell(RATELIMIT, |text| {
+            text.push('"');
+            text.push_str(budget.class.name());
+            text.push_str("\";r=");
+            push_number(text, i64::from(standing.remaining));
+            text.push_str(";t=");
+            push_number(text, standing.more_in);
+        });
+        self.tell(X_RATELIMIT_LIMIT, |text| push_number(text, i64::from(budget.most())));
+        self.tell(X_RATELIMIT_REMAINING, |text| push_number(text, i64::from(standing.remaining)));
+        // Epoch seconds, as GitHub has it.
+        self.tell(X_RATELIMIT_RESET, |text| push_number(text, now + standing.more_in));
+    }
+
+    /// Puts them on an answer. What cannot stand in a header is left out.
+    pub(super) fn put(self, answer: &mut HttpResponse) {
+        let text = Bytes::from(self.text);
+        let mut begin = 0;
+        for (name, end) in self.names {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(begin..end)) {
+                answer.headers_mut().insert(name, value);
+            }
+            begin = end;
         }
-    };
-    tell("ratelimit-policy", budget.policy());
-    tell("ratelimit", format!("\"{name}\";r={};t={}", standing.remaining, standing.more_in));
-    tell("x-ratelimit-limit", budget.most().to_string());
-    tell("x-ratelimit-remaining", standing.remaining.to_string());
-    // Epoch seconds, as GitHub has it.
-    tell("x-ratelimit-reset", (now + standing.more_in).to_string());
+    }
+}
+
+/// [`Told::tell_limit`] alone.
+pub(super) fn tell_limit(answer: &mut HttpResponse, limit: &Limit, now: i64) {
+    let mut told = Told::new();
+    told.tell_limit(limit, now);
+    told.put(answer);
 }

@@ -37,9 +37,14 @@ pub(super) fn hold(req: &mut ServiceRequest) -> Option<Held> {
 }
 
 impl Held {
-    /// The answer's body; with the request's body in hand when its end was not read.
+    /// Whether the request's body was read to its end.
+    pub(super) fn was_read(&self) -> bool {
+        self.0.ended.get()
+    }
+
+    /// The answer's body, with the request's body in hand.
     pub(super) fn until_the_end_of(self, body: BoxBody) -> BoxBody {
-        if self.0.ended.get() { body } else { BoxBody::new(Answer { body, _held: self }) }
+        BoxBody::new(Answer { body, _held: self })
     }
 }
 

@@ -36,7 +36,7 @@ pub(in crate::web) async fn export(app: Node, req: HttpRequest) -> HttpResponse 
             };
             reply::download(media, name).streaming(pages(node, export))
         }
-        Err(problem) => answer(&app, &req, Err(problem), false),
+        Err(problem) => answer(&app, &req, Err::<Value, _>(problem), false),
     }
 }
 

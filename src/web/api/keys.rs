@@ -1,21 +1,20 @@
-//! `/v1/keys`: mint, list, show, rotate, revoke, verify.
+//! `/v1/keys`: mint, list, show, rotate, revoke.
 
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{By, caller, wanted};
-use super::{Problem, answer, ip, limit, members, parameters, version};
+use super::guard::{By, caller};
+use super::{Problem, answer, limit, members, parameters, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
 use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
-use crate::api_key::plan::{Class, Overrides};
+use crate::api_key::plan::Overrides;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::flow::audit;
-use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::store::api_keys;
 use crate::web::{Node, extract, refuse};
@@ -58,22 +57,6 @@ struct Rotate {
 struct Revoke {
     #[serde(default)]
     reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Verify {
-    key: String,
-    #[serde(default)]
-    scopes: Vec<String>,
-    #[serde(default)]
-    ip: Option<String>,
-    #[serde(default)]
-    environment: Option<String>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    cost: Option<u32>,
 }
 
 /// `POST /v1/keys`
@@ -129,11 +112,6 @@ pub(in crate::web) async fn revoke(
         Ok(keys::described(&key, app.now()))
     };
     answer(&app, &req, done.await, false)
-}
-
-/// `POST /v1/keys/verify`
-pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&app, &req, do_verify(&app, &req, payload).await, false)
 }
 
 /// A body that may be left out.
@@ -224,61 +202,6 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
     let page: Vec<Value> = found.iter().take(limit).map(|key| keys::described(key, app.now())).collect();
     let next = page.last().filter(|_| found.len() > limit).map(|key| key["key_id"].clone());
     Ok(json!({ "keys": page, "next": next }))
-}
-
-async fn do_verify(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
-    version(req)?;
-    caller(app, req, "keys:verify", By::Anybody).await?;
-    let asked: Verify = members(extract::json(app, req, payload).await?)?;
-    let address = ip(asked.ip.as_deref())?;
-    if asked.cost.is_some() && asked.method.is_none() {
-        let problem = "cost: method is needed beside it, which says what is counted";
-        return Err(Problem { field: Some("cost"), ..Problem::invalid(problem) });
-    }
-    let cost = asked.cost.unwrap_or(1);
-    let question = Asked {
-        credential: &asked.key,
-        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str))?,
-        address,
-        environment: asked.environment.as_deref(),
-        class: asked.method.as_deref().map(Class::of),
-        cost,
-        resource: None,
-        for_us: false,
-    };
-    let verdict = check(app, &question, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
-    let (code, key, limit, allowed) = match &verdict {
-        Verdict::Allowed(allowed) => ("VALID", allowed.key.as_ref(), allowed.limit, Some(allowed)),
-        Verdict::Refused { refusal, key, limit } => (refusal.code(), key.as_ref(), *limit, None),
-    };
-    // An access token may be asked about as well: it has no `key_id`, and its owner is whom it speaks for.
-    let token = allowed.filter(|_| key.is_none());
-    let words = |token: &Allowed| token.scopes.split(' ').map(str::to_owned).collect();
-    let owner = key.map(|key| key.created_by.clone()).or_else(|| token.map(|token| token.subject.clone()));
-    let scopes: Option<Vec<String>> =
-        key.map(|key| key.scopes.words().to_vec()).or_else(|| token.map(|token| words(token)));
-    let expires_at = key.map_or_else(|| token.and_then(|token| token.expires_at), |key| key.expires_at);
-    Ok(json!({
-        "valid": allowed.is_some(),
-        "code": code,
-        "key_id": key.map(|key| key.id.to_string()),
-        "name": key.map(|key| key.name.clone()),
-        "organization_id": key.map(|key| key.organization),
-        "owner": owner,
-        "environment": key.map(|key| key.environment.as_str().to_owned()),
-        "scopes": scopes,
-        "expires_at": expires_at.map(Timestamp::to_rfc3339),
-        "ratelimit": limit.map(in_json),
-    }))
-}
-
-fn in_json(limit: Limit) -> Value {
-    json!({
-        "class": limit.budget.class,
-        "limit": limit.budget.most(),
-        "remaining": limit.standing.remaining,
-        "reset_seconds": limit.standing.more_in,
-    })
 }
 
 fn refused(error: KeyError) -> Problem {

@@ -1,5 +1,6 @@
 //! Keys that were found in public: `/v1/keys/report-leak`, GitHub's secret scanning, and the rules by which scanners find keys.
 
+use actix_web::http::header::HeaderName;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
@@ -7,12 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::guard::single;
 use super::{Problem, answer, members, version};
 use crate::api_key::leak;
 use crate::flow::audit::By;
 use crate::flow::leaks::{self, Found};
 use crate::web::{Node, extract, refuse, reply};
 
+/// Which key GitHub signed with.
+const IDENTIFIER: HeaderName = HeaderName::from_static("github-public-key-identifier");
+/// Its signature over the body.
+const SIGNATURE: HeaderName = HeaderName::from_static("github-public-key-signature");
 /// The largest batch of GitHub's, in bytes.
 const LARGEST: usize = 1024 * 1024;
 
@@ -68,9 +74,7 @@ async fn take_batch(app: &Node, req: &HttpRequest, payload: Payload) -> Result<V
             "reports of GitHub are not taken here (leaks.github_keys_url)",
         ));
     }
-    let single = |name: &str| super::guard::single(req, name);
-    let (identifier, signature) =
-        (single("github-public-key-identifier"), single("github-public-key-signature"));
+    let (identifier, signature) = (single(req, &IDENTIFIER), single(req, &SIGNATURE));
     let body = extract::raw(app, req, payload, LARGEST).await?;
     let signature = signature.and_then(|text| STANDARD.decode(text).ok());
     let is_signed = match (identifier, &signature) {
@@ -87,7 +91,7 @@ async fn take_batch(app: &Node, req: &HttpRequest, payload: Payload) -> Result<V
             )
         });
     }
-    let batch: Vec<Finding> = members(extract::parsed(body)?)?;
+    let batch: Vec<Finding> = members(extract::parsed(&body)?)?;
     let by = By::named("github", &extract::caller(app, req));
     let mut labels = Vec::with_capacity(batch.len());
     for finding in &batch {

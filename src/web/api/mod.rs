@@ -6,11 +6,14 @@ pub(super) mod keys;
 pub(super) mod leaks;
 pub(super) mod service_accounts;
 pub(super) mod streams;
+pub(super) mod verify;
 
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::headers::X_API_VERSION;
 use super::{Node, extract, refuse, reply};
 use crate::flow::check::Limit;
 use crate::oauth::params::Params;
@@ -59,7 +62,7 @@ impl Problem {
 
 /// Looks whether the version that is asked for is one that we speak; absent is the newest.
 pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
-    match req.headers().get("x-api-version").map(|v| v.to_str().unwrap_or("?").trim()) {
+    match req.headers().get(X_API_VERSION).map(|v| v.to_str().unwrap_or("?").trim()) {
         None => Ok(()),
         Some(asked) if VERSIONS.contains(&asked) => Ok(()),
         Some(_) => {
@@ -70,10 +73,10 @@ pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// What a handler came to, with the limit that the request was counted against.
-pub(super) fn answer(
+pub(super) fn answer<T: Serialize>(
     app: &Node,
     req: &HttpRequest,
-    done: Result<Value, Problem>,
+    done: Result<T, Problem>,
     created: bool,
 ) -> HttpResponse {
     let mut answer = match done {

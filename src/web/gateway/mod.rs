@@ -17,11 +17,19 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use self::route::Needed;
 use super::api::{Problem, guard};
+use super::reply::Told;
 use super::{Node, extract, refuse, reply};
 use crate::api_key::plan::Class;
 use crate::app::App;
+use crate::base::time::Timestamp;
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
 use crate::oauth::params::Params;
+
+const X_CNX_SUBJECT: HeaderName = HeaderName::from_static("x-cnx-subject");
+const X_CNX_SCOPES: HeaderName = HeaderName::from_static("x-cnx-scopes");
+const X_CNX_KEY_ID: HeaderName = HeaderName::from_static("x-cnx-key-id");
+const X_CNX_ENVIRONMENT: HeaderName = HeaderName::from_static("x-cnx-environment");
+const X_CNX_ORGANIZATION: HeaderName = HeaderName::from_static("x-cnx-organization");
 
 /// A proxy's way of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +69,13 @@ pub(super) async fn envoy(app: Node, req: HttpRequest) -> HttpResponse {
 }
 
 async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse {
-    let (mut answer, status) = match look(app, req, dialect).await {
-        Ok(allowed) => (let_through(&allowed, app.now().as_secs()), StatusCode::OK),
+    let now = app.now();
+    let (mut answer, status) = match look(app, req, dialect, now).await {
+        Ok(allowed) => (let_through(&allowed, now.as_secs()), StatusCode::OK),
         Err((problem, limit)) => {
             let mut answer = refuse::problem(req, &problem);
             if let Some(limit) = limit {
-                reply::tell_limit(&mut answer, &limit, app.now().as_secs());
+                reply::tell_limit(&mut answer, &limit, now.as_secs());
             }
             let status = answer.status();
             (answer, status)
@@ -86,7 +95,12 @@ async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse 
     answer
 }
 
-async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed, (Problem, Option<Limit>)> {
+async fn look(
+    app: &App,
+    req: &HttpRequest,
+    dialect: Dialect,
+    now: Timestamp,
+) -> Result<Box<Allowed>, (Problem, Option<Limit>)> {
     let plain = |problem: Problem| (problem, None);
     let credential = guard::credential(req).map_err(plain)?;
     let query = extract::query(req).map_err(|error| plain(refuse::problem_of(&error)))?;
@@ -112,25 +126,30 @@ async fn look(app: &App, req: &HttpRequest, dialect: Dialect) -> Result<Allowed,
     // A stranger who asks for himself is counted by what he sends.
     let method =
         told.method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
-    let resource = target.map(|(path, _)| path.chars().take(200).collect::<String>());
+    let resource = target.map(|(path, _)| first_of(path, 200));
     let asked = Asked {
-        credential: &credential,
+        credential,
         scopes,
         address: extract::address(app, req),
         environment: query.get("env"),
         class: Some(Class::of(method)),
         cost: 1,
-        resource: resource.as_deref(),
+        resource,
         for_us: false,
     };
-    let verdict = check(app, &asked, app.now()).await;
+    let verdict = check(app, &asked, now).await;
     match verdict.map_err(|error| plain(refuse::problem_of(&error)))? {
         Verdict::Allowed(allowed) => match no_route {
             Some(problem) => Err((problem, allowed.limit)),
-            None => Ok(*allowed),
+            None => Ok(allowed),
         },
         Verdict::Refused { refusal, limit, .. } => Err((refuse::refusal_of(&refusal, limit), limit)),
     }
+}
+
+/// The first so many characters.
+fn first_of(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// A misspelt or repeated word in a gateway's settings must not open it. With Envoy the caller's own query follows ours, and of a
@@ -148,17 +167,18 @@ fn only_known(query: &Params) -> Result<(), Problem> {
 
 /// 200, and who it is, for the API behind.
 fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header(("x-cnx-subject", allowed.subject.as_str()));
-    answer.insert_header(("x-cnx-scopes", allowed.scopes.as_str()));
+    let mut told = Told::new();
+    told.tell(X_CNX_SUBJECT, |text| text.push_str(&allowed.subject));
+    told.tell(X_CNX_SCOPES, |text| text.push_str(&allowed.scopes));
     if let Some(key) = &allowed.key {
-        answer.insert_header(("x-cnx-key-id", key.id.as_str()));
-        answer.insert_header(("x-cnx-environment", key.environment.as_str()));
-        answer.insert_header(("x-cnx-organization", key.organization.to_string()));
+        told.tell(X_CNX_KEY_ID, |text| text.push_str(key.id.as_str()));
+        told.tell(X_CNX_ENVIRONMENT, |text| text.push_str(key.environment.as_str()));
+        told.tell(X_CNX_ORGANIZATION, |text| key.organization.write(text));
     }
-    let mut answer = answer.finish();
     if let Some(limit) = &allowed.limit {
-        reply::tell_limit(&mut answer, limit, now);
+        told.tell_limit(limit, now);
     }
+    let mut answer = HttpResponse::new(StatusCode::OK);
+    told.put(&mut answer);
     answer
 }

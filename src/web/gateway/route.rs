@@ -1,12 +1,18 @@
 //! Which request a proxy asks about, and what its route needs by the table in the settings.
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderName;
 
 use super::Dialect;
 use crate::api_key::route_table::Unrouted;
 use crate::app::App;
 use crate::web::api::{Problem, guard};
 use crate::web::extract;
+
+const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const X_FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 
 /// Our address in Envoy's dialect.
 const ENVOY: &str = "/gateway/envoy";
@@ -26,13 +32,14 @@ pub(super) struct Told<'a> {
 
 /// Reads it where the dialect has it.
 pub(super) fn told(req: &HttpRequest, dialect: Dialect) -> Told<'_> {
-    let [method, target] = dialect.names();
-    match dialect {
-        Dialect::Envoy => Told { method: Some(req.method().as_str()), target: envoy(req) },
-        Dialect::Forward | Dialect::Nginx => {
-            Told { method: guard::single(req, method), target: guard::single(req, target) }
+    let (method, target) = match dialect {
+        Dialect::Envoy => {
+            return Told { method: Some(req.method().as_str()), target: envoy(req) };
         }
-    }
+        Dialect::Forward => (X_FORWARDED_METHOD, X_FORWARDED_URI),
+        Dialect::Nginx => (X_ORIGINAL_METHOD, X_ORIGINAL_URI),
+    };
+    Told { method: guard::single(req, &method), target: guard::single(req, &target) }
 }
 
 /// Envoy puts the request's path and query behind our address, or behind `path=` at the end of our query. Undecoded: decoded, two requests
