@@ -294,6 +294,10 @@ def main(binary, folder):
         verify(server, client, Burst(server, client, chains, mind), mind)
         server.stop()
         is_whole(folder)
+        report = server.command("audit", "verify")
+        check(report["sound"], "the audit log is one chain", report)
+        told = server.command("audit", "tail", "-n", "10000", "--act", "user.signed_in")["events"]
+        check(told, "people's sign-ins are in the audit log", told)
         print(f"OK: {ROUNDS} kills, {total[0]} sign-ins, {total[1]} refreshes, {total[2]} lost answers recovered")
     except Exception:
         print(f"seed {SEED}; the server's last words:\n{server.log.read_text(errors='replace')[-3000:] if server.log.exists() else ''}", file=sys.stderr)

@@ -1,9 +1,10 @@
 //! Keys that are found in public: what becomes of them, and the rules by which scanners find them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What becomes of a key that was found in public.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LeakPolicy {
     /// It is told, and the key goes on working.

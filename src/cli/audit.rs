@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::inert::inert;
 use super::{Context, Refused};
 use crate::app::App;
-use crate::flow::audit_log::{self, Export, Form};
+use crate::flow::audit_log::{self, EventView, Export, Form};
 use crate::store::audit::{Event, Filter, From};
 use crate::store::audit_chain::Link;
 
@@ -111,14 +111,14 @@ fn tail(context: &Context, arguments: &Tail) -> Result<(), Refused> {
         let mut events = audit_log::page(&app, filter.clone(), From::Newest, arguments.lines).await?;
         events.reverse();
         if !arguments.follow {
-            let documents: Vec<Value> = events.iter().map(audit_log::described).collect();
+            let documents: Vec<EventView> = events.iter().map(EventView::of).collect();
             return context.show(&json!({ "events": documents }), || {
                 events.iter().map(line).collect::<Vec<_>>().join("\n")
             });
         }
         loop {
             for event in &events {
-                if !put(&one(context, event))? {
+                if !put(&one(context, event)?)? {
                     return Ok(());
                 }
                 filter.after = Some(event.seq);
@@ -131,13 +131,17 @@ fn tail(context: &Context, arguments: &Tail) -> Result<(), Refused> {
     })
 }
 
-fn one(context: &Context, event: &Event) -> Vec<u8> {
+fn one(context: &Context, event: &Event) -> Result<Vec<u8>, Refused> {
     let text = if context.json {
-        audit_log::described(event).to_string()
+        serde_json::to_string(&EventView::of(event)).map_err(Refused::because)?
     } else {
         inert(&line(event), false).into_owned()
     };
-    format!("{text}\n").into_bytes()
+    Ok(format!(
+        "{text}
+"
+    )
+    .into_bytes())
 }
 
 /// An event in a line.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Context, Refused, by, duration, print, stdin};
 use crate::api_key::allowlist;
@@ -11,8 +11,10 @@ use crate::api_key::key::ApiKey;
 use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::Overrides;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::flow::check::{self, Asked, Verdict};
+use crate::flow::key_view::{KeyView, ShownOnce, State};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::flow::reminders;
 use crate::store::api_keys;
@@ -142,7 +144,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
             .with_database(|app| async move { show(context, &keys::find(&app, &one.id).await?, app.now()) }),
         Command::Rotate(arguments) => context.with_database(|app| async move {
             let (key, secret) = keys::rotate(&app, &by(), &arguments.id, arguments.overlap).await?;
-            shown_once(context, &key, secret.reveal(), app.now())
+            shown_once(context, &key, &secret, app.now())
         }),
         Command::Revoke(arguments) => context.with_database(|app| async move {
             show(context, &keys::revoke(&app, &by(), &arguments.id, arguments.reason).await?, app.now())
@@ -179,7 +181,7 @@ fn mint(context: &Context, arguments: Mint) -> Result<(), Refused> {
     };
     context.with_app(|app| async move {
         let (key, secret) = keys::mint(&app, &by(), new).await?;
-        shown_once(context, &key, secret.reveal(), app.now())
+        shown_once(context, &key, &secret, app.now())
     })
 }
 
@@ -190,7 +192,7 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
         if due {
             all.retain(|key| reminders::is_due(key, now));
         }
-        let documents: Vec<Value> = all.iter().map(|key| keys::described(key, now)).collect();
+        let documents: Vec<KeyView> = all.iter().map(|key| KeyView::of(key, now)).collect();
         let (pepper, others) =
             (app.settings.api_keys.pepper, keys::under_another_pepper(&app, &all, now));
         let document = json!({ "keys": documents, "pepper": pepper, "secrets_under_another_pepper": others });
@@ -201,7 +203,7 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
                     [
                         key.name.clone(),
                         key.masked(),
-                        keys::state(key, now).to_owned(),
+                        State::of(key, now).word().to_owned(),
                         key.scopes.to_string(),
                         print::or_dash(key.last_use.as_ref().map(|last| last.at.to_rfc3339())),
                         print::or_dash(key.rotation_due_at.map(Timestamp::to_rfc3339)),
@@ -238,20 +240,21 @@ fn verify(context: &Context, arguments: &Verify) -> Result<(), Refused> {
     })
 }
 
-fn shown_once(context: &Context, key: &ApiKey, secret: &str, now: Timestamp) -> Result<(), Refused> {
-    let mut document = keys::described(key, now);
-    if let Some(members) = document.as_object_mut() {
-        members.insert("key".to_owned(), secret.into());
-    }
-    context.show(&document, || {
-        let mut lines = vec![("key", secret.to_owned())];
+fn shown_once(
+    context: &Context,
+    key: &ApiKey,
+    secret: &Secret<String>,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    context.show(&ShownOnce::of(key, secret, now), || {
+        let mut lines = vec![("key", secret.reveal().clone())];
         lines.extend(as_lines(key, now));
         format!("{}\n\nThe key is shown this once: keep it now.", print::pairs(&lines))
     })
 }
 
 fn show(context: &Context, key: &ApiKey, now: Timestamp) -> Result<(), Refused> {
-    context.show(&keys::described(key, now), || {
+    context.show(&KeyView::of(key, now), || {
         let mut lines = vec![("key", key.masked())];
         lines.extend(as_lines(key, now));
         print::pairs(&lines)
@@ -267,7 +270,7 @@ fn as_lines(key: &ApiKey, now: Timestamp) -> Vec<(&'static str, String)> {
     vec![
         ("key_id", key.id.to_string()),
         ("name", key.name.clone()),
-        ("state", keys::state(key, now).to_owned()),
+        ("state", State::of(key, now).word().to_owned()),
         ("scopes", key.scopes.to_string()),
         ("allow_ips", nets(&key.allow)),
         ("deny_ips", nets(&key.deny)),

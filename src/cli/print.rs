@@ -4,15 +4,23 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::inert::inert;
 use super::{Context, Refused};
 
 impl Context {
     /// Prints the document, or the text when nobody asked for JSON.
-    pub(super) fn show(&self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Refused> {
-        let text = if self.json { format!("{document:#}") } else { text() };
+    pub(super) fn show(
+        &self,
+        document: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Refused> {
+        let text = if self.json {
+            serde_json::to_string_pretty(document).map_err(Refused::because)?
+        } else {
+            text()
+        };
         let written = write_lines(&mut io::stdout().lock(), &text);
         written.map_err(|e| {
             Refused::Because(format!("standard output cannot be written (what was asked for is done): {e}"))

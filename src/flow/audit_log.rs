@@ -1,9 +1,12 @@
 //! The audit log as the command line and `/v1` show it: listed, exported, and looked at from end to end.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::audit::named;
 use crate::app::App;
+use crate::base::encoding::base64url;
 use crate::base::fault::Fault;
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
@@ -113,20 +116,20 @@ impl Export {
         self.filter.after = events.last().map(|event| event.seq).or(self.filter.after);
         let head = !std::mem::replace(&mut self.begun, true);
         let text = match self.form {
-            Form::Ndjson => Ok(lines(&events)),
-            Form::Csv => table(&events, head),
+            Form::Ndjson => lines(&events).map_err(|e| Fault::new("writing JSON", e)),
+            Form::Csv => table(&events, head).map_err(|e| Fault::new("writing a table", e)),
         };
-        text.map(Some).map_err(|e| OAuthError::Server(Fault::new("writing a table", e)))
+        text.map(Some).map_err(OAuthError::Server)
     }
 }
 
-fn lines(events: &[Event]) -> Vec<u8> {
-    let mut text = String::new();
+fn lines(events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::new();
     for event in events {
-        text.push_str(&described(event).to_string());
-        text.push('\n');
+        serde_json::to_writer(&mut text, &EventView::of(event))?;
+        text.push(b'\n');
     }
-    text.into_bytes()
+    Ok(text)
 }
 
 fn table(events: &[Event], head: bool) -> Result<Vec<u8>, csv::Error> {
@@ -156,28 +159,59 @@ pub async fn verify(app: &App, noted: Option<Link>) -> Result<Report, OAuthError
     Ok(app.store.read(move |conn| look.clone().end(conn)).await?)
 }
 
-/// An event as the command line and `/v1` describe it.
-pub fn described(event: &Event) -> Value {
-    let entry = &event.entry;
-    // We wrote it as JSON; what somebody else wrote there is shown as it is.
-    let details = entry
-        .details
-        .as_ref()
-        .map(|text| serde_json::from_str::<Value>(text).unwrap_or_else(|_| Value::String(text.clone())));
-    json!({
-        "seq": event.seq,
-        "at": entry.at.to_rfc3339(),
-        "act": entry.act,
-        "actor": entry.actor,
-        "subject": entry.subject,
-        "outcome": entry.outcome.word(),
-        "reason": entry.reason,
-        "address": entry.address,
-        "request_id": entry.request_id,
-        "details": details,
-        "times": entry.times,
-        "hash": crate::base::encoding::base64url(&event.mac),
-    })
+/// An event as the command line and `/v1` show it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEvent)]
+pub struct EventView {
+    /// Its number; later events have larger ones, without gaps.
+    pub seq: i64,
+    /// When, as RFC 3339; of several refusals in one event the last.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// What, such as `key.minted`.
+    pub act: String,
+    /// Who: `user:…`, `client:…`, `key:…`, `service_account:…`, `command_line:…`, `github`, `system`, `anybody`, `many`.
+    pub actor: String,
+    /// To what.
+    pub subject: Option<String>,
+    /// `done` or `refused`.
+    pub outcome: &'static str,
+    /// Why.
+    pub reason: Option<String>,
+    /// From where.
+    pub address: Option<String>,
+    /// The id that the answer carried.
+    pub request_id: Option<String>,
+    /// What else there is to say.
+    #[schema(value_type = Option<Object>)]
+    pub details: Option<Value>,
+    /// How often: refusals that are alike share an event.
+    pub times: i64,
+    /// The keyed hash over the event and the one before.
+    pub hash: String,
+}
+
+impl EventView {
+    /// Of an event.
+    pub fn of(event: &Event) -> Self {
+        let entry = event.entry.clone();
+        // We wrote it as JSON; what somebody else wrote there is shown as it is.
+        let details = entry.details.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
+        Self {
+            seq: event.seq,
+            at: entry.at.to_rfc3339(),
+            act: entry.act,
+            actor: entry.actor,
+            subject: entry.subject,
+            outcome: entry.outcome.word(),
+            reason: entry.reason,
+            address: entry.address,
+            request_id: entry.request_id,
+            details,
+            times: entry.times,
+            hash: base64url(&event.mac),
+        }
+    }
 }
 
 /// An event as a row of a table, in the order of [`COLUMNS`]. What a spreadsheet would take for a formula stands behind an apostrophe
@@ -197,7 +231,7 @@ fn cells(event: &Event) -> [String; 12] {
         text(&entry.request_id),
         text(&entry.details),
         entry.times.to_string(),
-        inert(&crate::base::encoding::base64url(&event.mac)),
+        inert(&base64url(&event.mac)),
     ]
 }
 

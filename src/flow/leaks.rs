@@ -1,6 +1,8 @@
 //! Keys that were found in public: whoever shows one proves to hold it, and the key's policy says what becomes of it.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::audit::{Act, By, Name, Record};
 use super::caller::Caller;
@@ -8,6 +10,7 @@ use super::keys;
 use crate::api_key::format;
 use crate::api_key::leak::LeakPolicy;
 use crate::app::{App, KeySource};
+use crate::base::digest::sha256_hex;
 use crate::base::fault::Fault;
 use crate::base::seal::MacPurpose;
 use crate::base::secret::Fingerprint;
@@ -89,10 +92,25 @@ pub async fn is_from_github(app: &App, identifier: &str, signature: &[u8], body:
 }
 
 /// What GitHub is answered about a finding: by the hash of what it sent, so that no key goes over the wire once more.
-pub fn labelled(text: &str, kind: &str, ours: bool) -> Value {
-    json!({
-        "token_hash": crate::base::digest::sha256_hex(text.as_bytes()),
-        "token_type": kind,
-        "label": if ours { "true_positive" } else { "false_positive" },
-    })
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GithubLabel)]
+pub struct Label {
+    /// SHA-256 of what was sent, in hexadecimal.
+    token_hash: String,
+    /// The name of the pattern, as it was sent.
+    token_type: String,
+    /// `true_positive` or `false_positive`.
+    #[serde(rename = "label")]
+    verdict: &'static str,
+}
+
+impl Label {
+    /// Of a finding that is one of our keys, or is not.
+    pub fn of(text: &str, kind: &str, ours: bool) -> Self {
+        Self {
+            token_hash: sha256_hex(text.as_bytes()),
+            token_type: kind.to_owned(),
+            verdict: if ours { "true_positive" } else { "false_positive" },
+        }
+    }
 }

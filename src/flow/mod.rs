@@ -10,6 +10,7 @@ pub mod caller;
 pub mod check;
 pub mod clients;
 pub mod introspect;
+pub mod key_view;
 pub mod keys;
 pub mod leaks;
 pub mod organizations;

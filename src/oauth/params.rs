@@ -39,6 +39,11 @@ impl Params {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The first name that came without a value.
+    pub fn without_value(&self) -> Option<&str> {
+        self.0.iter().find(|(_, value)| value.is_empty()).map(|(name, _)| name.as_str())
+    }
+
     /// Every value of a parameter that may be repeated (`resource`, RFC 8707 §2).
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())

@@ -25,7 +25,7 @@ use actix_web::guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
-use self::api::{audit, keys, leaks, service_accounts, streams, verify};
+use self::api::{audit, keys, leaks, openapi, service_accounts, streams, verify};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
@@ -50,7 +50,7 @@ enum Class {
     Page,
 }
 
-/// A row of the table.
+/// A row of the table. A path that ends with `/*` is that of everything below as well.
 struct Address {
     path: &'static str,
     class: Class,
@@ -106,11 +106,12 @@ routes! {
     "/v1/service-accounts/{id}/keys"          Api    { POST service_accounts::publish_key }
     "/v1/audit"                               Api    { GET audit::list }
     "/v1/audit/export"                        Api    { GET audit::export }
+    "/v1/openapi.json"                        Api    { GET openapi::document }
     // What proxies ask
     "/gateway/caddy"                          Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }
     "/gateway/traefik"                        Json   { GET gateway::forward, POST gateway::forward, PUT gateway::forward, PATCH gateway::forward, DELETE gateway::forward, OPTIONS gateway::forward }
     "/gateway/nginx"                          Json   { GET gateway::nginx, POST gateway::nginx, PUT gateway::nginx, PATCH gateway::nginx, DELETE gateway::nginx, OPTIONS gateway::nginx }
-    "/gateway/envoy{path:.*}"                 Json   { GET gateway::envoy, POST gateway::envoy, PUT gateway::envoy, PATCH gateway::envoy, DELETE gateway::envoy, OPTIONS gateway::envoy }
+    "/gateway/envoy/*"                        Json   { GET gateway::envoy, POST gateway::envoy, PUT gateway::envoy, PATCH gateway::envoy, DELETE gateway::envoy, OPTIONS gateway::envoy }
     // Pages for people
     "/"                                       Page   { GET console::home }
     "/account"                                Page   { GET console::account }
@@ -131,6 +132,8 @@ pub fn routes(app: &Arc<App>) -> impl Fn(&mut ServiceConfig) + Clone + use<> {
     let node = Node::from(Arc::clone(app));
     move |config: &mut ServiceConfig| {
         config.app_data(node.clone());
+        // A prefix, which is compared, and not a pattern, which would be a regular expression. Whatever method a request has is asked about.
+        config.service(web::scope("/gateway/envoy").default_service(web::to(gateway::envoy)));
         services(config);
         config.default_service(web::to(refuse::not_found));
     }
@@ -142,6 +145,11 @@ fn by(method: &Method) -> actix_web::Route {
         return web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     }
     web::method(method.clone())
+}
+
+/// What stands before `/*`.
+fn below(path: &str) -> Option<&str> {
+    path.strip_suffix("/*")
 }
 
 /// Whether a path holds no pattern.
@@ -157,10 +165,20 @@ fn is_busy(path: &str) -> bool {
 /// The row of a request that was not routed yet.
 fn row(req: &ServiceRequest) -> Option<&'static Address> {
     let path = req.path();
-    ADDRESSES
-        .iter()
-        .find(|row| row.path == path && is_plain(path))
-        .or_else(|| req.match_pattern().as_deref().and_then(address))
+    let is_meant = |row: &&Address| match below(row.path) {
+        Some(prefix) => {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
+        None => row.path == path && is_plain(path),
+    };
+    ADDRESSES.iter().find(is_meant).or_else(|| req.match_pattern().as_deref().and_then(address))
+}
+
+/// Every address of `/v1` with its methods.
+#[cfg(test)]
+fn addresses_of_v1() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_v1 = ADDRESSES.iter().filter(|row| row.class == Class::Api);
+    of_v1.flat_map(|row| row.methods.iter().map(|method| (row.path, *method)))
 }
 
 /// The row of a path pattern.

@@ -278,7 +278,7 @@ on_both! {
         for (query, named) in [
             ("act=key.mint", "act"), ("act=*", "act"), ("outcome=maybe", "outcome"), ("since=yesterday", "since"),
             ("until=1", "until"), ("after=-1", "after"), ("before=x", "before"), ("limit=0", "limit"), ("limit=1001", "limit"),
-            ("acotr=system", "acotr"), ("act=key.minted&act=key.revoked", "act"), ("actor=%00", "NUL"),
+            ("acotr=system", "acotr"), ("actor=", "actor"), ("actor", "actor"), ("act=key.minted&act=key.revoked", "act"), ("actor=%00", "NUL"),
         ] {
             let reply = call(&world, "GET", &format!("/v1/audit?{query}"), &token, None).await;
             problem(&reply, 400, "invalid_request");

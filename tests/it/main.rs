@@ -47,6 +47,7 @@ mod master_key;
 mod metadata;
 mod nodes;
 mod offline;
+mod openapi;
 mod organizations;
 mod outbound;
 mod passwords;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::guard::{By, caller};
+use super::openapi::{AuditFilters, Refusals};
 use super::{Problem, answer, limit, parameters, version};
 use crate::app::App;
-use crate::flow::audit_log::{self, Export, FILTERS, Form};
+use crate::flow::audit_log::{self, EventView, Export, FILTERS, Form};
 use crate::oauth::params::Params;
 use crate::store::audit::{Filter, From};
 use crate::web::{Node, refuse, reply};
@@ -20,12 +22,29 @@ const READING: &str = "audit:read";
 /// Events in one page at most.
 const PAGE: i64 = 1_000;
 
-/// `GET /v1/audit`
+/// A page of events.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEvents)]
+pub(super) struct Events {
+    /// The newest first, or the oldest first where `after` was asked for.
+    events: Vec<EventView>,
+    /// What to ask for as `before` (or `after`, where that was asked for) to get the next page; null on the last.
+    next: Option<i64>,
+}
+
+/// Lists events of the audit log, the newest first.
+#[utoipa::path(get, path = "/v1/audit", operation_id = "list_audit_events", tag = "audit",
+    params(AuditFilters, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many at most; 100 when absent.")),
+    responses((status = 200, description = "Events.", body = Events), Refusals))]
 pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
     answer(&app, &req, do_list(&app, &req).await, false)
 }
 
-/// `GET /v1/audit/export`
+/// Sends every event that the filters let through, the oldest first: one JSON object in each line, or a table.
+#[utoipa::path(get, path = "/v1/audit/export", operation_id = "export_audit_events", tag = "audit",
+    params(AuditFilters, ("format" = Option<String>, Query, pattern = "^(ndjson|csv)$", description = "ndjson when absent.")),
+    responses((status = 200, description = "Events.",
+        content((String = "application/x-ndjson"), (String = "text/csv"))), Refusals))]
 pub(in crate::web) async fn export(app: Node, req: HttpRequest) -> HttpResponse {
     match begin_export(&app, &req).await {
         Ok((export, form)) => {
@@ -36,7 +55,7 @@ pub(in crate::web) async fn export(app: Node, req: HttpRequest) -> HttpResponse 
             };
             reply::download(media, name).streaming(pages(node, export))
         }
-        Err(problem) => answer(&app, &req, Err::<Value, _>(problem), false),
+        Err(problem) => answer::<()>(&app, &req, Err(problem), false),
     }
 }
 
@@ -63,7 +82,7 @@ async fn begin_export(app: &Node, req: &HttpRequest) -> Result<(Export, Form), P
     Ok((Export::new(filter(&query)?, form), form))
 }
 
-async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
+async fn do_list(app: &Node, req: &HttpRequest) -> Result<Events, Problem> {
     version(req)?;
     caller(app, req, READING, By::Anybody).await?;
     let query = parameters(req, &[&FILTERS[..], &["limit"]].concat())?;
@@ -74,9 +93,9 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
     let found =
         audit_log::page(app, filter, from, limit + 1).await.map_err(|error| refuse::problem_of(&error))?;
     let shown = usize::try_from(limit).unwrap_or_default();
-    let events: Vec<Value> = found.iter().take(shown).map(audit_log::described).collect();
-    let next = events.last().filter(|_| found.len() > shown).map(|event| event["seq"].clone());
-    Ok(json!({ "events": events, "next": next }))
+    let events: Vec<EventView> = found.iter().take(shown).map(EventView::of).collect();
+    let next = events.last().filter(|_| found.len() > shown).map(|event| event.seq);
+    Ok(Events { events, next })
 }
 
 fn filter(query: &Params) -> Result<Filter, Problem> {

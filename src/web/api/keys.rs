@@ -2,10 +2,11 @@
 
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::guard::{By, caller};
+use super::openapi::{BodyRefusals, Conflict, NotFound, Refusals};
 use super::{Problem, answer, limit, members, parameters, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
@@ -15,6 +16,7 @@ use crate::api_key::plan::Overrides;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::flow::audit;
+use crate::flow::key_view::{KeyView, ShownOnce};
 use crate::flow::keys::{self, KeyError, NewKey};
 use crate::store::api_keys;
 use crate::web::{Node, extract, refuse};
@@ -23,63 +25,105 @@ use crate::web::{Node, extract, refuse};
 const PAGE: i64 = 200;
 
 /// What is asked for a key.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Mint {
+pub(super) struct Mint {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "deploy")]
     name: String,
+    /// Its environment: 2 to 8 small letters, and none of the words of our other secrets (`at`, `rt`, `ac`, `cs`, `dcr`).
+    #[schema(pattern = "^[a-z]{2,8}$", example = "prod")]
     environment: String,
+    /// What it may do: `resource:action`, with wildcards; the caller's own scopes or fewer.
+    #[schema(min_items = 1, example = json!(["instances:read"]))]
     scopes: Vec<String>,
+    /// What people say about it.
     #[serde(default)]
+    #[schema(max_length = 500)]
     description: Option<String>,
+    /// Until when it works; for good when absent.
     #[serde(default)]
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// From when on it works.
     #[serde(default)]
+    #[schema(format = DateTime)]
     not_before: Option<String>,
+    /// Addresses and networks from which it may be used; everywhere when empty.
     #[serde(default)]
+    #[schema(example = json!(["203.0.113.0/24"]))]
     allow_ips: Vec<String>,
+    /// Addresses and networks from which it may not be used.
     #[serde(default)]
     deny_ips: Vec<String>,
+    /// Limits that are lower than those of the organization's tier.
     #[serde(default)]
     limits: Overrides,
+    /// What becomes of it when it is found in public; as the settings say when absent.
     #[serde(default)]
     leak_policy: Option<LeakPolicy>,
 }
 
-#[derive(Default, Deserialize)]
+/// How a key is rotated.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rotate {
+pub(super) struct Rotate {
+    /// How long the secret before goes on working; a day when absent, 0 to stop it at once.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2_592_000)]
     overlap_seconds: Option<i64>,
 }
 
-#[derive(Default, Deserialize)]
+/// Why a key is revoked.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Revoke {
+pub(super) struct Revoke {
+    /// For whoever looks later.
     #[serde(default)]
+    #[schema(max_length = 500)]
     reason: Option<String>,
 }
 
-/// `POST /v1/keys`
-pub(in crate::web) async fn mint(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&app, &req, do_mint(&app, &req, payload).await, true)
+/// A page of keys, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Keys {
+    keys: Vec<KeyView>,
+    /// What to ask for as `after` to get the next page; null on the last.
+    next: Option<String>,
 }
 
-/// `GET /v1/keys`
+/// Mints a key. It is shown this once.
+#[utoipa::path(post, path = "/v1/keys", operation_id = "mint_key", tag = "keys", request_body = Mint,
+    responses((status = 201, description = "The key, shown this once.", body = ShownOnce), Refusals, BodyRefusals))]
+pub(in crate::web) async fn mint(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    shown_once(&app, &req, do_mint(&app, &req, payload).await, true)
+}
+
+/// Lists keys, masked, the newest first.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "list_keys", tag = "keys",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 when absent."),
+        ("after" = Option<String>, Query, min_length = 1, description = "The `next` of the page before.")),
+    responses((status = 200, description = "Keys, masked.", body = Keys), Refusals))]
 pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
     answer(&app, &req, do_list(&app, &req).await, false)
 }
 
-/// `GET /v1/keys/{id}`
+/// Shows a key, masked.
+#[utoipa::path(get, path = "/v1/keys/{id}", operation_id = "show_key", tag = "keys", params(("id" = String, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key, masked.", body = KeyView), Refusals, NotFound))]
 pub(in crate::web) async fn show(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
     let done = async {
         version(&req)?;
         caller(&app, &req, "keys:read", By::Anybody).await?;
-        Ok(keys::described(&keys::find(&app, &id).await.map_err(refused)?, app.now()))
+        Ok(KeyView::of(&keys::find(&app, &id).await.map_err(refused)?, app.now()))
     };
     answer(&app, &req, done.await, false)
 }
 
-/// `POST /v1/keys/{id}/rotate`
+/// Makes a new secret for a key: same id, same scopes, same limits, same past. The one before works for an overlap.
+#[utoipa::path(post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")), request_body(content = Option<Rotate>),
+    responses((status = 200, description = "The key with its new secret, shown this once.", body = ShownOnce), Refusals, BodyRefusals, NotFound, Conflict))]
 pub(in crate::web) async fn rotate(
     app: Node,
     req: HttpRequest,
@@ -91,13 +135,15 @@ pub(in crate::web) async fn rotate(
         let by = doer(&app, &req).await?;
         let asked: Rotate = body_or_default(&app, &req, payload).await?;
         let overlap = asked.overlap_seconds.unwrap_or(86_400);
-        let (key, secret) = keys::rotate(&app, &by, &id, overlap).await.map_err(refused)?;
-        Ok(shown_once(&app, &key, &secret))
+        keys::rotate(&app, &by, &id, overlap).await.map_err(refused)
     };
-    answer(&app, &req, done.await, false)
+    shown_once(&app, &req, done.await, false)
 }
 
-/// `DELETE /v1/keys/{id}`
+/// Revokes a key for good.
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
+    params(("id" = String, Path, description = "The key's id.")), request_body(content = Option<Revoke>),
+    responses((status = 200, description = "The key, revoked.", body = KeyView), Refusals, BodyRefusals, NotFound, Conflict))]
 pub(in crate::web) async fn revoke(
     app: Node,
     req: HttpRequest,
@@ -109,7 +155,7 @@ pub(in crate::web) async fn revoke(
         let by = doer(&app, &req).await?;
         let asked: Revoke = body_or_default(&app, &req, payload).await?;
         let key = keys::revoke(&app, &by, &id, asked.reason).await.map_err(refused)?;
-        Ok(keys::described(&key, app.now()))
+        Ok(KeyView::of(&key, app.now()))
     };
     answer(&app, &req, done.await, false)
 }
@@ -126,7 +172,7 @@ async fn body_or_default<T: Default + for<'de> Deserialize<'de>>(
     }
 }
 
-async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Minted, Problem> {
     version(req)?;
     let by = doer(app, req).await?;
     let asked: Mint = members(extract::json(app, req, payload).await?)?;
@@ -158,8 +204,7 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
         limits: asked.limits,
         leak_policy: asked.leak_policy,
     };
-    let (key, secret) = keys::mint(app, &by, new).await.map_err(refused)?;
-    Ok(shown_once(app, &key, &secret))
+    keys::mint(app, &by, new).await.map_err(refused)
 }
 
 /// Who makes or changes keys, for the audit log and for the bounds of what they may give away.
@@ -168,16 +213,18 @@ async fn doer(app: &Node, req: &HttpRequest) -> Result<audit::By, Problem> {
     Ok(audit::By::holder(&holder, &extract::caller(app, req)))
 }
 
-/// A key with what it is: the one answer that holds it.
-fn shown_once(app: &Node, key: &ApiKey, secret: &Secret<String>) -> Value {
-    let mut document = keys::described(key, app.now());
-    if let Some(members) = document.as_object_mut() {
-        members.insert("key".to_owned(), secret.reveal().clone().into());
+/// A key and its new secret.
+type Minted = (ApiKey, Secret<String>);
+
+/// The one answer that holds a key.
+fn shown_once(app: &Node, req: &HttpRequest, done: Result<Minted, Problem>, created: bool) -> HttpResponse {
+    match done {
+        Ok((key, secret)) => answer(app, req, Ok(ShownOnce::of(&key, &secret, app.now())), created),
+        Err(problem) => answer::<()>(app, req, Err(problem), created),
     }
-    document
 }
 
-async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
+async fn do_list(app: &Node, req: &HttpRequest) -> Result<Keys, Problem> {
     version(req)?;
     caller(app, req, "keys:read", By::Anybody).await?;
     let query = parameters(req, &["limit", "after"])?;
@@ -186,7 +233,6 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
     let after = match after {
         None => None,
         Some(id) => Some(keys::find(app, &id).await.map_err(|error| match error {
-            KeyError::BeyondCaller => Problem::new(403, "scopes_exceed_callers", error.to_string()),
             KeyError::Unknown(_) => {
                 Problem { field: Some("after"), ..Problem::invalid("after: the key_id of a key is allowed") }
             }
@@ -199,9 +245,9 @@ async fn do_list(app: &Node, req: &HttpRequest) -> Result<Value, Problem> {
         .read(move |conn| api_keys::page(conn, after.as_ref().map(|key| (key.created_at, key.id)), limit + 1))
         .await
         .map_err(|error| refuse::problem_of(&error.into()))?;
-    let page: Vec<Value> = found.iter().take(limit).map(|key| keys::described(key, app.now())).collect();
-    let next = page.last().filter(|_| found.len() > limit).map(|key| key["key_id"].clone());
-    Ok(json!({ "keys": page, "next": next }))
+    let page: Vec<KeyView> = found.iter().take(limit).map(|key| KeyView::of(key, app.now())).collect();
+    let next = page.last().filter(|_| found.len() > limit).map(|key| key.key_id.clone());
+    Ok(Keys { keys: page, next })
 }
 
 fn refused(error: KeyError) -> Problem {

@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod guard;
 pub(super) mod keys;
 pub(super) mod leaks;
+pub(super) mod openapi;
 pub(super) mod service_accounts;
 pub(super) mod streams;
 pub(super) mod verify;
@@ -99,14 +100,15 @@ pub(super) fn members<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
 pub(super) fn parameters(req: &HttpRequest, known: &[&str]) -> Result<Params, Problem> {
     let query = extract::query(req).map_err(|error| refuse::problem_of(&error))?;
     query.refuse_repeated().map_err(|error| refuse::problem_of(&error))?;
-    let unknown = query.names().find(|name| !known.contains(name)).map(str::to_owned);
-    match unknown {
-        Some(name) => {
-            let shown: String = name.chars().take(64).collect();
-            Err(Problem::invalid(format!("{}: allowed are {}", shown.escape_debug(), known.join(", "))))
-        }
-        None => Ok(query),
+    if let Some(name) = query.names().find(|name| !known.contains(name)) {
+        let shown: String = name.chars().take(64).collect();
+        return Err(Problem::invalid(format!("{}: allowed are {}", shown.escape_debug(), known.join(", "))));
     }
+    // So must not a filter whose value got lost in somebody's script.
+    if let Some(name) = query.without_value() {
+        return Err(Problem::invalid(format!("{name}: a value is needed; leave the name out otherwise")));
+    }
+    Ok(query)
 }
 
 /// How many rows of a list are wanted, at most `most`.

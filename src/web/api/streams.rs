@@ -2,10 +2,11 @@
 
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::guard::{By, caller, wanted};
+use super::openapi::{BodyRefusals, NotFound, Refusals};
 use super::{Problem, answer, ip, members, version};
 use crate::api_key::format::PublicId;
 use crate::api_key::key::{KeySecret, Refusal};
@@ -22,36 +23,86 @@ const LIFE: i64 = WINDOW;
 /// How often a holder renews, in seconds: it hears of a revocation by renewing, and closes within this time (S-K8).
 const RENEWAL: i64 = 5;
 
-#[derive(Deserialize)]
+/// What is asked for a stream.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Open {
+#[schema(as = OpenStream)]
+pub(super) struct Open {
+    /// The key that it is opened with.
     key: String,
+    /// For what, for people who look when the key was used last.
     #[serde(default)]
     resource: Option<String>,
+    /// What the key must be allowed to do.
     #[serde(default)]
     scopes: Vec<String>,
+    /// From where it is used.
     #[serde(default)]
     ip: Option<String>,
 }
 
-/// `POST /v1/streams`
+/// A stream that was opened.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenedStream)]
+pub(super) struct Opened {
+    /// The lease.
+    id: String,
+    /// The key's id.
+    key_id: String,
+    /// When it ends unless it is renewed, in seconds.
+    expires_in: i64,
+    /// How often to renew it, in seconds: the holder hears so of a revoked key.
+    renew_in: i64,
+    /// How many more the key may have.
+    remaining: u32,
+}
+
+/// A stream that was renewed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RenewedStream)]
+pub(super) struct Renewed {
+    /// The lease.
+    id: String,
+    /// When it ends unless it is renewed, in seconds.
+    expires_in: i64,
+    /// How often to renew it, in seconds.
+    renew_in: i64,
+}
+
+/// A stream that was given back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReleasedStream)]
+pub(super) struct Released {
+    /// The lease.
+    id: String,
+    /// That it is free again.
+    released: bool,
+}
+
+/// Takes a lease of a stream, of which a key may have so many at once.
+#[utoipa::path(post, path = "/v1/streams", operation_id = "open_stream", tag = "streams", request_body = Open,
+    responses((status = 201, description = "The lease.", body = Opened), Refusals, BodyRefusals, NotFound))]
 pub(in crate::web) async fn open(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
     answer(&app, &req, do_open(&app, &req, payload).await, true)
 }
 
-/// `PUT /v1/streams/{id}`
+/// Renews a lease. A key that was revoked meanwhile renews none: close the stream then.
+#[utoipa::path(put, path = "/v1/streams/{id}", operation_id = "renew_stream", tag = "streams", params(("id" = String, Path, description = "The lease.")),
+    responses((status = 200, description = "Renewed.", body = Renewed), Refusals, NotFound))]
 pub(in crate::web) async fn renew(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
     answer(&app, &req, do_renew(&app, &req, &id).await, false)
 }
 
-/// `DELETE /v1/streams/{id}`
+/// Gives a lease back.
+#[utoipa::path(delete, path = "/v1/streams/{id}", operation_id = "close_stream", tag = "streams", params(("id" = String, Path, description = "The lease.")),
+    responses((status = 200, description = "Given back.", body = Released), Refusals, NotFound))]
 pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
     let done = async {
         version(&req)?;
         caller(&app, &req, "keys:verify", By::Anybody).await?;
         let (key, _, lease) = parts(&id)?;
         if app.limits.release(key, lease).await {
-            Ok(json!({ "id": *id, "released": true }))
+            Ok(Released { id: id.to_string(), released: true })
         } else {
             Err(gone())
         }
@@ -59,7 +110,7 @@ pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>)
     answer(&app, &req, done.await, false)
 }
 
-async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Value, Problem> {
+async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Opened, Problem> {
     version(req)?;
     caller(app, req, "keys:verify", By::Anybody).await?;
     let asked: Open = members(extract::json(app, req, payload).await?)?;
@@ -93,17 +144,17 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Valu
     if !held.allowed {
         return Err(refuse::refusal_of(&Refusal::RateLimited, Some(limit)));
     }
-    Ok(json!({
-        "id": format!("{}-{}-{lease}", key.id, mark(secret)),
-        "key_id": key.id.to_string(),
-        "expires_in": LIFE,
-        "renew_in": RENEWAL,
-        "remaining": held.remaining,
-    }))
+    Ok(Opened {
+        id: format!("{}-{}-{lease}", key.id, mark(secret)),
+        key_id: key.id.to_string(),
+        expires_in: LIFE,
+        renew_in: RENEWAL,
+        remaining: held.remaining,
+    })
 }
 
 /// A key that was revoked meanwhile renews no stream, and neither does a secret that a rotation ended: its holder closes it (S-K8).
-async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Problem> {
+async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Renewed, Problem> {
     version(req)?;
     caller(app, req, "keys:verify", By::Anybody).await?;
     let (key_id, marked, lease) = parts(id)?;
@@ -115,7 +166,10 @@ async fn do_renew(app: &Node, req: &HttpRequest, id: &str) -> Result<Value, Prob
     }
     let budget = app.budget(&key, Class::Streams);
     let held = app.limits.lease((key_id, lease, Lease::Renew), budget.most(), LIFE, now).await;
-    if held.allowed { Ok(json!({ "id": id, "expires_in": LIFE, "renew_in": RENEWAL })) } else { Err(gone()) }
+    if !held.allowed {
+        return Err(gone());
+    }
+    Ok(Renewed { id: id.to_owned(), expires_in: LIFE, renew_in: RENEWAL })
 }
 
 /// What a stream's id says of the secret that it was opened with: enough to know it again among two. Not of the keyed hash, which is

@@ -4,8 +4,10 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::guard::{By, caller, wanted};
+use super::openapi::{BodyRefusals, Refusals};
 use super::{Problem, answer, ip, version};
 use crate::api_key::plan::Class;
 use crate::base::id::OrganizationId;
@@ -14,25 +16,34 @@ use crate::flow::check::{Asked, Verdict, check};
 use crate::web::{Node, extract, refuse};
 
 /// What is asked about a key.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Verify {
+pub(super) struct Verify {
+    /// The key, or an access token.
     key: String,
+    /// What it must be allowed to do; all of it.
     #[serde(default)]
+    #[schema(example = json!(["instances:read"]))]
     scopes: Vec<String>,
+    /// From where it is used.
     #[serde(default)]
+    #[schema(example = "203.0.113.7")]
     ip: Option<String>,
+    /// The environment that a key must be of.
     #[serde(default)]
     environment: Option<String>,
+    /// The method of the request that is asked about: what is counted. Nothing is counted when absent.
     #[serde(default)]
+    #[schema(example = "GET")]
     method: Option<String>,
+    /// How many uses of it; 1 when absent.
     #[serde(default)]
     cost: Option<u32>,
 }
 
 /// The answer of `POST /v1/keys/verify`. Of a key that was not recognised nothing but the code is told.
-#[derive(Serialize)]
-struct Verified<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Verified<'a> {
     /// Whether the key may do what was asked.
     valid: bool,
     /// `VALID`, or why not.
@@ -42,6 +53,7 @@ struct Verified<'a> {
     /// What people call it.
     name: Option<&'a str>,
     /// Whose it is.
+    #[schema(value_type = Option<String>)]
     organization_id: Option<OrganizationId>,
     /// Who made the key; whom a token speaks for.
     owner: Option<&'a str>,
@@ -50,13 +62,14 @@ struct Verified<'a> {
     /// What it may do.
     scopes: Option<Vec<&'a str>>,
     /// Until when it works, as RFC 3339; for good when absent.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// The budget that was charged, when `method` said which.
     ratelimit: Option<Charged>,
 }
 
 /// A budget in the answer of `POST /v1/keys/verify`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Charged {
     /// Of which requests.
     class: Class,
@@ -97,7 +110,9 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// `POST /v1/keys/verify`
+/// Is this key good, for that, from there? Always 200; `code` says why not.
+#[utoipa::path(post, path = "/v1/keys/verify", operation_id = "verify_key", tag = "keys", request_body = Verify,
+    responses((status = 200, description = "The decision.", body = Verified), Refusals, BodyRefusals))]
 pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
     match decided(&app, &req, payload).await {
         Ok(verdict) => answer(&app, &req, Ok(Verified::of(&verdict)), false),

@@ -63,6 +63,7 @@ const PURE: &[(u8, &[&str])] = &[
             "openidconnect",
             "serde",
             "serde_json",
+            "utoipa",
             "url",
             "ipnet",
             "crc32fast",
