@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::audit::{Act, By, Name, Record};
+use super::overlap;
 use crate::api_key::allowlist;
 use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
@@ -18,9 +19,6 @@ use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::api_keys::Renewed;
 use crate::store::{StoreError, api_keys, organizations};
-
-/// The longest overlap of a rotation, in seconds.
-pub const LONGEST_OVERLAP: i64 = 30 * 86_400;
 
 /// A key to be minted.
 #[derive(Clone, Debug)]
@@ -234,11 +232,8 @@ pub async fn rotate(
     id: &str,
     overlap: i64,
 ) -> Result<(ApiKey, Secret<String>), KeyError> {
-    if !(0..=LONGEST_OVERLAP).contains(&overlap) {
-        return refuse(
-            "overlap_seconds",
-            format!("a whole number of seconds from 0 to {LONGEST_OVERLAP} is allowed"),
-        );
+    if let Err(problem) = overlap::check(overlap) {
+        return refuse("overlap_seconds", problem);
     }
     let key = find(app, id).await?;
     // What a key may do never changes.

@@ -14,6 +14,7 @@ pub mod key_view;
 pub mod keys;
 pub mod leaks;
 pub mod organizations;
+mod overlap;
 pub mod people;
 pub mod reminders;
 pub mod revoke;

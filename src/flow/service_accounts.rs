@@ -6,6 +6,7 @@ use super::assertion::{NotTaken, Use, account_of, of_account, token_endpoint};
 use super::attempts::Attempts;
 use super::audit::{self, Act, By, Name, Record};
 use super::caller::Caller;
+use super::overlap;
 use crate::app::App;
 use crate::base::algorithm::Algorithm;
 use crate::base::id::{ClientId, OrganizationId};
@@ -21,8 +22,6 @@ use crate::store::{Conn, StoreError, organizations, service_accounts};
 
 /// How long the key that publishes its successor goes on working unless it says otherwise, in seconds.
 pub const OVERLAP: i64 = 3_600;
-/// The longest overlap, in seconds.
-pub const LONGEST_OVERLAP: i64 = 30 * 86_400;
 
 /// Why an account was not made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -312,10 +311,7 @@ pub async fn publish_key(
     }
     let (proof, account) = (proof?, account.ok_or(AccountError::Refused(Why::Unknown))?);
     let overlap = overlap.unwrap_or(OVERLAP);
-    if !(0..=LONGEST_OVERLAP).contains(&overlap) {
-        let problem = format!("a whole number of seconds from 0 to {LONGEST_OVERLAP} is allowed");
-        return Err(FieldError { field: "overlap_seconds", problem }.into());
-    }
+    overlap::check(overlap).map_err(|problem| FieldError { field: "overlap_seconds", problem })?;
     let key = read_key(app, public_key, None)?;
     let previous = proof.kid.clone();
     // Taken only now: who sent a key that cannot be read may send it again with the same assertion.

@@ -1,7 +1,8 @@
-//! Real nginx and real Caddy, with the files that we publish, in front of the example API: what callers, and the API, get to see.
+//! Real nginx, Caddy, Traefik and Envoy, with the files that we publish, in front of the example API: what callers, and the API, get to see.
 //!
-//! `tests/run` installs both and says where they are (`TEST_NGINX`, `TEST_CADDY`); a test says so when it was left out.
+//! `tests/run` installs them and says where they are (`TEST_NGINX`, `TEST_CADDY`, `TEST_TRAEFIK`, `TEST_ENVOY`); a test says so when it was left out.
 
+mod others;
 mod routes;
 mod site;
 mod socket;

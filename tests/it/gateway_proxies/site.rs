@@ -21,6 +21,8 @@ use crate::world::{On, START, World, free_port};
 pub enum Kind {
     Nginx,
     Caddy,
+    Traefik,
+    Envoy,
 }
 
 /// What stands behind the gateway.
@@ -51,6 +53,17 @@ pub struct Site {
 /// A site for each gateway that is there; the others, and the tests of them, say that they were left out.
 pub async fn sites(clock: fn() -> Clock, behind: Behind) -> Vec<Site> {
     sites_with(clock, behind, RouteTable::default()).await
+}
+
+/// Sites of the gateways that Debian does not have.
+pub async fn other_sites(clock: fn() -> Clock, behind: Behind) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for (kind, name) in [(Kind::Traefik, "TEST_TRAEFIK"), (Kind::Envoy, "TEST_ENVOY")] {
+        if let (Some(program), Some(api)) = (present(name), example()) {
+            sites.push(Site::new(kind, &program, &api, (clock(), RouteTable::default()), behind).await);
+        }
+    }
+    sites
 }
 
 /// The same, with a table of routes in the settings.
@@ -123,6 +136,8 @@ impl Site {
             let command = match kind {
                 Kind::Nginx => nginx(program, folder.path(), &told),
                 Kind::Caddy => caddy(program, folder.path(), port, &told),
+                Kind::Traefik => traefik(program, folder.path(), port, &told),
+                Kind::Envoy => envoy(program, folder.path(), port, &told),
             };
             (command, folder.path().join("gateway.log"))
         });
@@ -173,6 +188,42 @@ fn caddy(program: &str, folder: &Path, port: u16, told: &[(&str, String)]) -> Co
     command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
     command.env("CADDY_ADMIN", format!("127.0.0.1:{}", free_port()));
     command
+}
+
+/// The file as its first lines say, with the addresses of this site.
+fn traefik(program: &str, folder: &Path, port: u16, told: &[(&str, String)]) -> Command {
+    let file = folder.join("instances.yml");
+    write(&file, placed("traefik.yml", told)).unwrap();
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .arg(format!("--entryPoints.web.address=127.0.0.1:{port}"))
+        .arg(format!("--providers.file.filename={}", file.display()))
+        .args(["--log.level=WARN", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"]);
+    command
+}
+
+fn envoy(program: &str, folder: &Path, port: u16, told: &[(&str, String)]) -> Command {
+    let file = folder.join("envoy.yaml");
+    let text = placed("envoy.yaml", told)
+        .replace("0.0.0.0, port_value: 8081", &format!("127.0.0.1, port_value: {port}"));
+    write(&file, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-c").arg(file).args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]);
+    command
+}
+
+/// A file of ours with the addresses of cnx and of the API put in their places.
+fn placed(name: &str, told: &[(&str, String)]) -> String {
+    let mut text = read_to_string(shared(name)).unwrap();
+    for (address, ours) in [("CNX_ADDRESS", "8080"), ("API_ADDRESS", "8082")] {
+        let (_, theirs) = told.iter().find(|(name, _)| *name == address).unwrap();
+        let port = theirs.rsplit(':').next().unwrap();
+        text = text
+            .replace(&format!("127.0.0.1:{ours}"), theirs)
+            .replace(&format!("port_value: {ours}"), &format!("port_value: {port}"));
+    }
+    text
 }
 
 /// Starts a server on a free port and waits until it answers. Another may have taken the port meanwhile; then it is another port's turn.
