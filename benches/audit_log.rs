@@ -10,7 +10,8 @@ use std::time::Instant;
 use cnx::base::seal::Vault;
 use cnx::base::secret::Secret;
 use cnx::base::time::Clock;
-use cnx::store::audit::{self, Entry, Filter, From, Look, Outcome};
+use cnx::store::audit::{self, Entry, Filter, From, Outcome};
+use cnx::store::audit_look::Look;
 use cnx::store::{Store, StoreOptions};
 
 /// Events in one write.

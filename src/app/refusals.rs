@@ -6,60 +6,86 @@ use std::sync::{Mutex, PoisonError};
 use super::App;
 use crate::store::audit::Entry;
 
-/// Rows of one batch at most. Beyond that it is told what was refused and how often, and no more from where.
+/// Rows that wait at most. Beyond that it is told what was refused and how often, and no more from where.
 const MOST: usize = 1_000;
+/// Rows of one place at most: who tries a thousand names from one place must not hide what comes from others.
+const MOST_OF_A_PLACE: usize = 20;
+/// Who did it, where there were too many to tell.
+const MANY: &str = "many";
 
 /// What makes refusals alike.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Alike {
     act: String,
-    actor: Option<String>,
+    actor: String,
     subject: Option<String>,
     reason: Option<String>,
-    address: Option<String>,
+    place: Option<String>,
 }
 
 /// Refusals that wait.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<Alike, Entry>>);
+pub struct Refusals(Mutex<Waiting>);
 
-impl App {
-    /// Notes a refusal.
-    pub fn note_refusal(&self, entry: Entry) {
-        let mut all = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: HashMap<Alike, Entry>,
+    of_a_place: HashMap<Option<String>, usize>,
+}
+
+impl Waiting {
+    fn add(&mut self, entry: Entry, place: Option<String>) {
         let mut alike = Alike {
             act: entry.act.clone(),
-            actor: Some(entry.actor.clone()),
+            actor: entry.actor.clone(),
             subject: entry.subject.clone(),
             reason: entry.reason.clone(),
-            address: entry.address.clone(),
+            place,
         };
-        if let Some(before) = all.get_mut(&alike) {
-            *before = Entry { times: before.times.saturating_add(entry.times), ..entry };
-            return;
+        if !self.rows.contains_key(&alike) {
+            if self.of_a_place.get(&alike.place).is_some_and(|rows| *rows >= MOST_OF_A_PLACE) {
+                alike = Alike { actor: MANY.to_owned(), subject: None, ..alike };
+            }
+            if self.rows.len() >= MOST && !self.rows.contains_key(&alike) {
+                alike = Alike { actor: MANY.to_owned(), subject: None, place: None, ..alike };
+            }
         }
-        let mut entry = entry;
-        if all.len() >= MOST {
-            alike = Alike { actor: None, subject: None, address: None, ..alike };
-            let before = all.get(&alike).map_or(0, |before| before.times);
-            entry = Entry {
-                actor: "many".to_owned(),
-                subject: None,
-                address: None,
-                request_id: None,
-                details: None,
-                times: before.saturating_add(entry.times),
-                ..entry
-            };
+        let before = self.rows.get(&alike).map(|before| before.times);
+        if before.is_none() {
+            *self.of_a_place.entry(alike.place.clone()).or_default() += 1;
         }
-        all.insert(alike, entry);
+        let is_cut = alike.actor == MANY;
+        let entry = Entry {
+            actor: alike.actor.clone(),
+            subject: alike.subject.clone(),
+            address: entry.address.filter(|_| alike.place.is_some()),
+            request_id: entry.request_id.filter(|_| !is_cut),
+            details: entry.details.filter(|_| !is_cut),
+            times: entry.times.saturating_add(before.unwrap_or(0)),
+            ..entry
+        };
+        self.rows.insert(alike, entry);
+    }
+}
+
+impl App {
+    /// Notes a refusal; `place` is what counts as one place of its address.
+    pub fn note_refusal(&self, entry: Entry, place: Option<String>) {
+        self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner).add(entry, place);
     }
 
-    /// What waits, the earliest first.
-    pub fn take_refusals(&self) -> Vec<Entry> {
-        let all = std::mem::take(&mut *self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut entries: Vec<Entry> = all.into_values().collect();
-        entries.sort_by(|a, b| (a.at, &a.act, &a.address).cmp(&(b.at, &b.act, &b.address)));
-        entries
+    /// At most `most` of what waits, each with its place; the rest waits on.
+    pub fn take_refusals(&self, most: usize) -> Vec<(Entry, Option<String>)> {
+        let mut waiting = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Vec<Alike> = waiting.rows.keys().take(most).cloned().collect();
+        let mut taken: Vec<(Entry, Option<String>)> = keys
+            .into_iter()
+            .filter_map(|alike| waiting.rows.remove(&alike).map(|entry| (entry, alike.place)))
+            .collect();
+        if waiting.rows.is_empty() {
+            waiting.of_a_place.clear();
+        }
+        taken.sort_by(|(a, _), (b, _)| (a.at, &a.act, &a.address).cmp(&(b.at, &b.act, &b.address)));
+        taken
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub use self::names::{Name, named};
 
-use super::caller::Caller;
+use super::caller::{Caller, place};
 use super::check::Allowed;
 use crate::api_key::permission::{Permissions, is_word};
 use crate::app::App;
@@ -248,7 +248,7 @@ pub fn record(app: &App, act: &Act<'_>, caller: &Caller) {
     let entry = act.entry(&By::anybody(caller), app.now());
     log(&entry);
     if entry.outcome == Outcome::Refused {
-        app.note_refusal(entry);
+        app.note_refusal(entry, Some(caller.place()));
     }
 }
 
@@ -261,7 +261,7 @@ pub(super) fn check_refused(
     now: Timestamp,
 ) {
     let by = By { actor: ANYBODY.to_owned(), address: from, request_id: None, may: None };
-    app.note_refusal(Act::CheckRefused(key, code).entry(&by, now));
+    app.note_refusal(Act::CheckRefused(key, code).entry(&by, now), from.map(place));
 }
 
 /// What is to be written in the transaction of an act, and to the log after it.

@@ -1,7 +1,10 @@
 //! The audit log as the command line and `/v1` show it: listed, exported, and looked at from end to end.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
 use super::audit::named;
@@ -10,8 +13,9 @@ use crate::base::encoding::base64url;
 use crate::base::fault::Fault;
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
-use crate::store::audit::{self, Event, Filter, From, Look, Outcome};
+use crate::store::audit::{self, Event, Filter, From, Outcome};
 use crate::store::audit_chain::{Link, Report};
+use crate::store::audit_look::Look;
 
 /// The columns of an export as a table.
 const COLUMNS: [&str; 12] = [
@@ -107,7 +111,7 @@ impl Export {
     }
 
     /// The next page; `None` behind the last.
-    pub async fn next(&mut self, app: &App) -> Result<Option<Vec<u8>>, OAuthError> {
+    pub async fn next(&mut self, app: &Arc<App>) -> Result<Option<Vec<u8>>, OAuthError> {
         if self.done {
             return Ok(None);
         }
@@ -144,8 +148,13 @@ fn table(events: &[Event], head: bool) -> Result<Vec<u8>, csv::Error> {
 }
 
 /// At most `limit` events.
-pub async fn page(app: &App, filter: Filter, from: From, limit: i64) -> Result<Vec<Event>, OAuthError> {
-    Ok(app.store.read(move |conn| audit::page(conn, &filter, from, limit)).await?)
+///
+/// Not on the thread of whoever asks: what few events fit may mean a walk through all of them.
+pub async fn page(app: &Arc<App>, filter: Filter, from: From, limit: i64) -> Result<Vec<Event>, OAuthError> {
+    let (app, runtime) = (Arc::clone(app), Handle::current());
+    let read = move || runtime.block_on(app.store.read(move |conn| audit::page(conn, &filter, from, limit)));
+    let done = tokio::task::spawn_blocking(read).await;
+    Ok(done.map_err(|e| OAuthError::Server(Fault::new("reading the audit log", e)))??)
 }
 
 /// Looks at every event; `noted` is one that somebody kept elsewhere. Reads a page at a time and holds nobody up.

@@ -13,7 +13,7 @@ use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{self, Class, Overrides, Plan};
 use crate::app::App;
 use crate::base::id::OrganizationId;
-use crate::base::seal::MacPurpose;
+use crate::base::seal::{MacPurpose, Vault};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
@@ -87,7 +87,12 @@ fn refuse<T>(field: &'static str, problem: impl Into<String>) -> Result<T, KeyEr
 
 /// The stored form of a key under that pepper.
 pub fn fingerprint(app: &App, pepper: i32, key: &str) -> Fingerprint {
-    Fingerprint::from_bytes(app.vault.mac(MacPurpose::ApiKey, &[&pepper.to_be_bytes(), key.as_bytes()]))
+    hashed(&app.vault, pepper, key)
+}
+
+/// The same, where there is no node: within a write.
+pub(super) fn hashed(vault: &Vault, pepper: i32, key: &str) -> Fingerprint {
+    Fingerprint::from_bytes(vault.mac(MacPurpose::ApiKey, &[&pepper.to_be_bytes(), key.as_bytes()]))
 }
 
 /// The form of a key's secret under the present pepper, where it is kept under an earlier one. Only forward: while nodes with two numbers

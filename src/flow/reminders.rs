@@ -43,7 +43,7 @@ pub async fn remind(app: &App, key: &ApiKey, now: Timestamp) -> Result<(), OAuth
     let record =
         Record::new(app, &Act::Did(Name::KeyRotationDue, key.id.as_str().into(), about), &By::system(), now);
     let id = key.id;
-    if record.if_done(app, move |conn| api_keys::note_reminder(conn, id, days, now)).await? {
+    if record.if_done(app, move |conn| api_keys::note_reminder(conn, id, (at, days), now)).await? {
         tracing::warn!(key = %id, name = key.name, due = at.to_rfc3339(), "an API key's secret is due to be replaced");
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::app::App;
-use crate::store::audit::{self, Entry, PRUNED};
+use crate::store::audit::{self, Entry, PRUNED, Pruned};
 
 const EVERY: Duration = Duration::from_secs(3_600);
 /// A pause between batches, so that nobody waits for them.
@@ -28,7 +28,7 @@ pub async fn run(app: Arc<App>) {
 async fn tell(app: &App) {
     let vault = app.vault.clone();
     match app.store.read(move |conn| audit::head(conn, &vault)).await {
-        Ok(Some(head)) => tracing::info!(%head, "the audit log is sound up to here"),
+        Ok(Some(head)) => tracing::info!(%head, "the newest event of the audit log"),
         Ok(None) => tracing::error!("the audit log was changed; run `cnx audit verify`"),
         Err(error) => tracing::warn!(%error, "the audit log could not be read"),
     }
@@ -45,8 +45,15 @@ pub async fn prune(app: &App) {
     loop {
         let vault = app.vault.clone();
         match app.store.write(move |conn| audit::prune(conn, &vault, before, BATCH)).await {
-            Ok(0) => break,
-            Ok(rows) => removed += rows,
+            Ok(Pruned::Rows(0)) => break,
+            Ok(Pruned::Rows(rows)) => removed += rows,
+            Ok(Pruned::Changed) => {
+                tracing::error!(
+                    "the audit log was changed; nothing is removed from it; run `cnx audit verify`"
+                );
+                metrics::counter!("cnx_audit_broken_total").increment(1);
+                break;
+            }
             Err(error) => {
                 tracing::warn!(%error, "old events of the audit log stay until the next turn");
                 break;

@@ -20,13 +20,20 @@ pub async fn run(app: Arc<App>) {
 
 /// Writes what waits; what cannot be written now waits on.
 pub async fn flush(app: &App) {
-    for batch in app.take_refusals().chunks(BATCH) {
-        let (entries, vault) = (batch.to_vec(), app.vault.clone());
+    loop {
+        // A batch at a time: what is taken and not handed in is lost when the node stops at this moment.
+        let batch = app.take_refusals(BATCH);
+        if batch.is_empty() {
+            return;
+        }
+        let entries: Vec<_> = batch.iter().map(|(entry, _)| entry.clone()).collect();
+        let vault = app.vault.clone();
         if let Err(error) = app.store.write(move |conn| audit::append(conn, &vault, &entries)).await {
             tracing::warn!(%error, "refusals were not written to the audit log; they are tried again");
-            for entry in batch {
-                app.note_refusal(entry.clone());
+            for (entry, place) in batch {
+                app.note_refusal(entry, place);
             }
+            return;
         }
     }
 }

@@ -205,9 +205,20 @@ pub fn note_leak(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<(), St
 }
 
 /// Notes that whoever looks after a key was reminded so many days before its secret is due; whether this call is the one to remind.
-pub fn note_reminder(conn: &mut Conn, id: PublicId, days: i64, now: Timestamp) -> Result<bool, StoreError> {
+pub fn note_reminder(
+    conn: &mut Conn,
+    id: PublicId,
+    (due, days): (Timestamp, i64),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let later = api_keys::reminded_days.is_null().or(api_keys::reminded_days.gt(days));
-    let row = api_keys::table.find(id.as_str()).filter(api_keys::revoked_at.is_null()).filter(later);
+    // Of the secret that was looked at: another may have come meanwhile, and it is due at another time.
+    let row = api_keys::table
+        .find(id.as_str())
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::disabled_at.is_null())
+        .filter(api_keys::rotation_due_at.eq(due.as_secs()))
+        .filter(later);
     let rows = diesel::update(row).set(api_keys::reminded_days.eq(days)).execute(conn)?;
     if rows == 1 {
         changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)?;

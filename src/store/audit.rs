@@ -4,12 +4,12 @@
 
 use diesel::prelude::*;
 
-use super::audit_chain::{Checker, End, Link, Report, mac, read_end, write_end};
+use super::audit_chain::{Checker, End, Link, mac, read_end, write_end};
 use super::changes;
 use super::conn::{Conn, on_both};
 use super::error::StoreError;
 use super::meta;
-use super::row::{Rows, must};
+use super::row::Rows;
 use super::schema::audit_events;
 use crate::base::seal::Vault;
 use crate::base::time::Timestamp;
@@ -22,9 +22,6 @@ pub const BROKEN: &str = "audit.broken";
 pub const PRUNED: &str = "audit.pruned";
 /// Who does what nobody asked for.
 pub const SYSTEM: &str = "system";
-
-/// Rows that are looked at in one go.
-const PAGE: i64 = 5_000;
 
 /// Whether it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,14 +184,20 @@ fn event(row: Row) -> Event {
     }
 }
 
-/// Begins the log of a new database; does nothing where there is one.
+/// The fact that says that no event was written yet, since the table was made.
+const BEGINS: &str = "audit.begins";
+
+/// Begins the log of a new database; does nothing where it began before. A log that was emptied does not begin again: it is missed.
 pub fn begin(conn: &mut Conn, vault: &Vault, now: Timestamp) -> Result<(), StoreError> {
-    if meta::find(conn, End::Head.fact())?.is_some() {
+    if meta::find(conn, BEGINS)?.is_none() {
         return Ok(());
     }
     changes::stand_in_line(conn)?;
-    let is_new = meta::find(conn, End::Head.fact())?.is_none() && last(conn)?.is_none();
-    if is_new { append(conn, vault, &[Entry::by_system(BEGAN, None, now)]) } else { Ok(()) }
+    if meta::take(conn, BEGINS)? {
+        append(conn, vault, &[Entry::by_system(BEGAN, None, now)])
+    } else {
+        Ok(())
+    }
 }
 
 /// Adds events, in the transaction that they tell of. Call it last in a write: on PostgreSQL everybody else who has something to tell waits
@@ -208,17 +211,24 @@ pub fn append(conn: &mut Conn, vault: &Vault, entries: &[Entry]) -> Result<(), S
         None => Some(Link::default()).filter(|_| first.act == BEGAN),
     };
     let mut all = Vec::with_capacity(entries.len());
+    // A row behind ours is nobody's, and in the way.
+    let newest = last(conn)?;
+    if newest.is_some_and(|newest| head.is_none_or(|head| newest.seq > head.seq)) {
+        head = None;
+    }
     if head.is_none() {
         // Nobody is turned away because somebody changed the log; that it was changed is told for ever.
         tracing::error!("the audit log was changed; run `cnx audit verify`");
         metrics::counter!("cnx_audit_broken_total").increment(1);
-        head = last(conn)?;
+        head = newest;
         all.push(Entry::by_system(BROKEN, None, first.at));
     }
     all.extend_from_slice(entries);
     let mut link = head.unwrap_or_default();
     for entry in all {
-        let mut event = Event { seq: link.seq + 1, entry, mac: [0; 32] };
+        let seq =
+            link.seq.checked_add(1).ok_or_else(|| StoreError::row("audit_events.seq has no successor"))?;
+        let mut event = Event { seq, entry, mac: [0; 32] };
         event.mac = mac(vault, &link.mac, &event);
         link = Link { seq: event.seq, mac: event.mac };
         insert(conn, &event)?;
@@ -247,8 +257,13 @@ fn insert(conn: &mut Conn, event: &Event) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The number of the oldest row, whoever wrote it.
+pub(super) fn first(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
+    Ok(audit_events::table.select(diesel::dsl::min(audit_events::seq)).get_result(conn)?)
+}
+
 /// The newest row, whoever wrote it.
-fn last(conn: &mut Conn) -> Result<Option<Link>, StoreError> {
+pub(super) fn last(conn: &mut Conn) -> Result<Option<Link>, StoreError> {
     let row = audit_events::table
         .order(audit_events::seq.desc())
         .limit(1)
@@ -298,24 +313,46 @@ pub fn page(conn: &mut Conn, filter: &Filter, from: From, limit: i64) -> Result<
     Ok(rows?.into_iter().map(event).collect())
 }
 
-/// Removes up to `limit` events from before `before`, the oldest first, and writes down where the log begins now; how many.
-pub fn prune(conn: &mut Conn, vault: &Vault, before: Timestamp, limit: i64) -> Result<usize, StoreError> {
+/// What came of removing old events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pruned {
+    /// So many were removed.
+    Rows(usize),
+    /// None was: the oldest events are not as they were written, and what removes them would hide that.
+    Changed,
+}
+
+/// Removes up to `limit` events from before `before`, the oldest first, and writes down where the log begins now.
+pub fn prune(conn: &mut Conn, vault: &Vault, before: Timestamp, limit: i64) -> Result<Pruned, StoreError> {
     changes::stand_in_line(conn)?;
-    let oldest = audit_events::table
-        .order(audit_events::seq)
-        .limit(limit)
-        .select((audit_events::seq, audit_events::at, audit_events::mac))
-        .load::<(i64, i64, Vec<u8>)>(conn)?;
+    let Ok(tail) = end(conn, vault, End::Tail)? else { return Ok(Pruned::Changed) };
+    let mut checker = Checker::new(vault.clone(), tail, None);
+    let oldest = page(conn, &Filter::default(), From::Oldest, limit)?;
     // By number and not by time: a clock that was set back must not tear a hole.
-    let old = oldest.into_iter().take_while(|(_, at, _)| *at < before.as_secs()).last();
-    let Some((seq, _, mac)) = old else { return Ok(0) };
-    let link = Link { seq, mac: must(mac.try_into().ok(), "audit_events.mac has not 32 bytes")? };
+    for event in oldest.iter().take_while(|event| event.entry.at < before) {
+        checker.next(event);
+    }
+    // One whose own time was set forward would keep the rest for ever, unseen.
+    let is_first = oldest.first().is_none_or(|event| event.seq == tail.seq + 1);
+    if !is_first || !checker.is_sound() {
+        return Ok(Pruned::Changed);
+    }
+    let link = checker.last();
+    if link.seq == tail.seq {
+        return Ok(Pruned::Rows(0));
+    }
     meta::set(conn, End::Tail.fact(), &write_end(vault, End::Tail, link))?;
-    Ok(diesel::delete(audit_events::table.filter(audit_events::seq.le(seq))).execute(conn)?)
+    Ok(Pruned::Rows(
+        diesel::delete(audit_events::table.filter(audit_events::seq.le(link.seq))).execute(conn)?,
+    ))
 }
 
 /// An end of the chain; `Err` of what is wrong with it.
-fn end(conn: &mut Conn, vault: &Vault, end: End) -> Result<Result<Link, &'static str>, StoreError> {
+pub(super) fn end(
+    conn: &mut Conn,
+    vault: &Vault,
+    end: End,
+) -> Result<Result<Link, &'static str>, StoreError> {
     Ok(match (meta::find(conn, end.fact())?, end) {
         (Some(text), End::Head) => read_end(vault, end, &text).ok_or("newest event"),
         (Some(text), End::Tail) => read_end(vault, end, &text).ok_or("oldest event"),
@@ -328,59 +365,4 @@ fn end(conn: &mut Conn, vault: &Vault, end: End) -> Result<Result<Link, &'static
 /// The newest event, when the log is sound there.
 pub fn head(conn: &mut Conn, vault: &Vault) -> Result<Option<Link>, StoreError> {
     Ok(end(conn, vault, End::Head)?.ok())
-}
-
-/// A look at the whole log, a page at a time: `step` until it gives the report. Nobody waits for it, and events may be added and removed
-/// meanwhile.
-#[derive(Clone)]
-pub struct Look {
-    vault: Vault,
-    checker: Checker,
-    head: Link,
-}
-
-impl Look {
-    /// Begins; `noted` is a link that somebody kept elsewhere.
-    pub fn begin(conn: &mut Conn, vault: &Vault, noted: Option<Link>) -> Result<Self, StoreError> {
-        let tail = end(conn, vault, End::Tail)?;
-        let head = end(conn, vault, End::Head)?;
-        let newest = last(conn)?.unwrap_or_default();
-        let mut checker = Checker::new(vault.clone(), tail.unwrap_or_default(), noted);
-        for finding in [tail.err(), head.err()].into_iter().flatten() {
-            checker.find(super::audit_chain::Finding::End(finding));
-        }
-        // Without a head of ours the newest row has to do.
-        Ok(Self { vault: vault.clone(), checker, head: head.unwrap_or(newest) })
-    }
-
-    /// Looks at the next page; whether there may be more.
-    pub fn step(mut self, conn: &mut Conn) -> Result<(bool, Self), StoreError> {
-        let after = self.checker.last().seq;
-        let filter = Filter { after: Some(after), before: Some(self.head.seq + 1), ..Filter::default() };
-        let events = page(conn, &filter, From::Oldest, PAGE)?;
-        if events.first().is_some_and(|event| event.seq != after + 1)
-            && let Ok(tail) = end(conn, &self.vault, End::Tail)?
-            && tail.seq > after
-        {
-            // What was to be looked at next was removed by rule meanwhile: on from where the log begins now.
-            self.checker.skip_to(tail);
-            return Ok((true, self));
-        }
-        for event in &events {
-            self.checker.next(event);
-        }
-        Ok((i64::try_from(events.len()).is_ok_and(|count| count == PAGE), self))
-    }
-
-    /// The report, when no page is left.
-    pub fn end(mut self, conn: &mut Conn) -> Result<Report, StoreError> {
-        // The newest row first, and the head after it: then a row beyond the head is not one that was added meanwhile.
-        let newest = last(conn)?.unwrap_or_default();
-        if let Ok(head) = end(conn, &self.vault, End::Head)?
-            && newest.seq > head.seq
-        {
-            self.checker.find(super::audit_chain::Finding::Foreign(head.seq + 1, newest.seq));
-        }
-        Ok(self.checker.end(self.head))
-    }
 }

@@ -127,6 +127,8 @@ pub enum Finding {
     Broken(i64),
     /// The row that somebody noted elsewhere is not in the log as it was.
     NotAsNoted(Link),
+    /// The row that somebody noted elsewhere was removed by rule, so that nobody can say how it was.
+    TooOld(Link),
 }
 
 impl std::fmt::Display for Finding {
@@ -142,6 +144,9 @@ impl std::fmt::Display for Finding {
                 write!(f, "event {seq}: a server found the log changed when it wrote, and went on from there")
             }
             Self::NotAsNoted(link) => write!(f, "event {} is not the one that was noted", link.seq),
+            Self::TooOld(link) => {
+                write!(f, "event {} was removed by rule; it cannot be compared with what was noted", link.seq)
+            }
         }
     }
 }
@@ -160,16 +165,25 @@ pub struct Checker {
 impl Checker {
     /// Begins behind `tail`; `noted` is a row that somebody kept elsewhere.
     pub(super) fn new(vault: Vault, tail: Link, noted: Option<Link>) -> Self {
-        let mut checker = Self { vault, last: tail, noted: None, seen: 0, findings: Vec::new(), untold: 0 };
-        match noted {
-            // It may be the very row before the oldest one that is kept; what is older than that was removed by rule.
-            Some(noted) if noted.seq == tail.seq && noted.mac != tail.mac => {
-                checker.find(Finding::NotAsNoted(noted));
-            }
-            Some(noted) if noted.seq > tail.seq => checker.noted = Some(noted),
-            _ => {}
-        }
+        let mut checker = Self { vault, last: tail, noted, seen: 0, findings: Vec::new(), untold: 0 };
+        checker.compare_with_tail(tail);
         checker
+    }
+
+    /// What was noted may be the very row before the oldest one that is kept, or older than that.
+    fn compare_with_tail(&mut self, tail: Link) {
+        let Some(noted) = self.noted.filter(|noted| noted.seq <= tail.seq) else { return };
+        self.noted = None;
+        if noted.seq < tail.seq {
+            self.find(Finding::TooOld(noted));
+        } else if noted.mac != tail.mac {
+            self.find(Finding::NotAsNoted(noted));
+        }
+    }
+
+    /// Whether every row fitted so far. That a node found a break and wrote it down does not count: the log goes on from there.
+    pub(super) fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| matches!(finding, Finding::Broken(_)))
     }
 
     pub(super) fn find(&mut self, finding: Finding) {
@@ -184,6 +198,7 @@ impl Checker {
     /// Goes on behind `tail`, since the rows up to it were removed by rule.
     pub(super) fn skip_to(&mut self, tail: Link) {
         self.last = tail;
+        self.compare_with_tail(tail);
     }
 
     /// Looks at the next row. After a gap the chain is taken up again at the row behind it.

@@ -21,6 +21,11 @@ pub fn set_once(conn: &mut Conn, key: &str, value: &str) -> Result<bool, StoreEr
     Ok(rows == 1)
 }
 
+/// Removes `key`; whether it was there.
+pub fn take(conn: &mut Conn, key: &str) -> Result<bool, StoreError> {
+    Ok(diesel::delete(meta::table.find(key)).execute(conn)? == 1)
+}
+
 /// Writes `key`, over an older value.
 pub fn set(conn: &mut Conn, key: &str, value: &str) -> Result<(), StoreError> {
     let row = (meta::key.eq(key), meta::value.eq(value));

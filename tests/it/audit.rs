@@ -132,9 +132,20 @@ on_both! {
             let asked = cnx::flow::check::Asked { credential: "nothing", address: Some(from), ..Default::default() };
             cnx::flow::check::check(world.app(), &asked, world.clock.now()).await.unwrap();
         }
-        let waiting = world.app().take_refusals();
+        let waiting = world.app().take_refusals(usize::MAX);
         assert!(waiting.len() <= 1_001, "{}", waiting.len());
-        assert_eq!(waiting.iter().map(|entry| entry.times).sum::<i64>(), 3_000);
+        assert_eq!(waiting.iter().map(|(entry, _)| entry.times).sum::<i64>(), 3_000);
+        // From one network: what others do beside it is told as ever.
+        for n in 0..200_u32 {
+            let from = format!("2001:db8::{n:x}");
+            let note = |credential, from: &str| {
+                let from = from.parse().unwrap();
+                cnx::flow::check::Asked { credential, address: Some(from), ..Default::default() }
+            };
+            cnx::flow::check::check(world.app(), &note("nothing", &from), world.clock.now()).await.unwrap();
+        }
+        let waiting = world.app().take_refusals(usize::MAX);
+        assert_eq!((waiting.len(), waiting[0].0.times), (1, 200), "a /64 is one place");
         assert!(findings(&world).await.is_empty());
     }
 
@@ -147,7 +158,7 @@ on_both! {
         let last = sound.head.seq;
         by_hand(&world, "CREATE TABLE audit_copy AS SELECT * FROM audit_events").await;
         let heads = facts(&world).await;
-        let changes: [(&str, Vec<Finding>); 14] = [
+        let changes: [(&str, Vec<Finding>); 15] = [
             ("UPDATE audit_events SET act = 'key.revoked' WHERE seq = 4", vec![Finding::Changed(4)]),
             ("UPDATE audit_events SET actor = 'user:somebody' WHERE seq = 4", vec![Finding::Changed(4)]),
             ("UPDATE audit_events SET at = at + 1 WHERE seq = 4", vec![Finding::Changed(4)]),
@@ -169,6 +180,10 @@ on_both! {
                 vec![Finding::Foreign(last + 1, 1004)],
             ),
             ("DELETE FROM audit_events", vec![Finding::Missing(1, last)]),
+            (
+                "INSERT INTO audit_events SELECT 0 - seq, at, act, actor, subject, outcome, reason, address, request_id, details, times, mac FROM audit_copy WHERE seq = 4",
+                vec![Finding::Foreign(-4, 0)],
+            ),
         ];
         for (sql, expected) in changes {
             by_hand(&world, sql).await;
@@ -199,6 +214,45 @@ on_both! {
         assert_eq!(findings(&world).await, [Finding::Broken(last + 1)]);
     }
 
+    async fn a_log_that_was_emptied_does_not_begin_again_and_a_row_in_the_way_stops_nobody(world: World) {
+        minted(&world, |_| {}).await;
+        let before = look(&world, None).await.head;
+        by_hand(&world, "INSERT INTO audit_events SELECT seq + 1, at, act, actor, subject, outcome, reason, address, request_id, details, times, mac FROM audit_events WHERE seq = (SELECT MAX(seq) FROM audit_events)").await;
+        let (id, _) = minted(&world, |_| {}).await;
+        keys::revoke(world.app(), by(), &id, None).await.unwrap();
+        let next = before.seq + 1;
+        assert_eq!(findings(&world).await, [Finding::Changed(next), Finding::Broken(next + 1)]);
+        by_hand(&world, "DELETE FROM audit_events; DELETE FROM meta WHERE key LIKE 'audit.%'").await;
+        let tool = App::open(world.settings.clone(), world.clock.clone(), Entropy::system(), Role::Tool).await.unwrap();
+        assert_eq!(audit_log::verify(&tool, None).await.unwrap().findings, [Finding::End("newest event")]);
+        minted_by(&tool, |_| {}).await;
+        assert_eq!(audit_log::verify(&tool, None).await.unwrap().findings, [Finding::Broken(1)]);
+        tool.store.close();
+    }
+
+    async fn what_is_not_as_it_was_written_is_not_removed_as_old(world: World) {
+        for _ in 0..4 {
+            minted(&world, |_| {}).await;
+        }
+        let sound = look(&world, None).await;
+        by_hand(&world, "CREATE TABLE audit_copy AS SELECT * FROM audit_events").await;
+        for sql in [
+            "UPDATE audit_events SET at = 0 WHERE seq <= 4",
+            "DELETE FROM audit_events WHERE seq <= 3; UPDATE audit_events SET at = 0 WHERE seq = 4",
+            "INSERT INTO audit_events SELECT 0 - seq, 0, act, actor, subject, outcome, reason, address, request_id, details, times, mac FROM audit_copy WHERE seq = 4",
+            "DELETE FROM audit_events WHERE seq = 1",
+        ] {
+            by_hand(&world, sql).await;
+            let wrong = findings(&world).await;
+            assert!(!wrong.is_empty(), "{sql}");
+            prune_audit::prune(world.app()).await;
+            assert_eq!(findings(&world).await, wrong, "{sql}: nothing was removed, and nothing is hidden");
+            by_hand(&world, "DELETE FROM audit_events").await;
+            by_hand(&world, "INSERT INTO audit_events SELECT * FROM audit_copy").await;
+        }
+        assert_eq!(look(&world, Some(sound.head)).await.findings, []);
+    }
+
     async fn what_is_old_goes_and_the_rest_stays_sound(world: World) {
         let token = token_with(&world, "audit:read").await;
         minted(&world, |_| {}).await;
@@ -216,6 +270,8 @@ on_both! {
         assert_eq!(pruned["details"]["events"], old.seq);
         assert!(look(&world, Some(before.head)).await.findings.is_empty());
         assert!(look(&world, Some(old)).await.findings.is_empty(), "the last one that was removed is known still");
+        let older = Link { seq: 1, ..old };
+        assert_eq!(look(&world, Some(older)).await.findings, [Finding::TooOld(older)]);
         // What follows the record of the oldest may not be removed by anybody else.
         by_hand(&world, "DELETE FROM audit_events WHERE seq = (SELECT MIN(seq) FROM audit_events)").await;
         assert_eq!(findings(&world).await, [Finding::Missing(old.seq + 1, old.seq + 1)]);

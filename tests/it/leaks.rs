@@ -52,8 +52,14 @@ on_both! {
         assert_eq!(of["details"], json!({"policy": "revoke", "source": "report", "url": "https://example.com/paste/1"}));
         assert_eq!(of["actor"], "anybody");
         // Once revoked there is nothing more to do, and nothing more to tell.
-        report(&world, &json!({"key": key})).await;
-        assert_eq!(events(&world, "act=key.leaked").await.len(), 3);
+        for again in [&key, &told, &disabled] {
+            report(&world, &json!({"key": again})).await;
+        }
+        assert_eq!(events(&world, "act=key.leaked").await.len(), 4, "enabled again and found again");
+        report(&world, &json!({"key": disabled})).await;
+        world.advance(3_601);
+        report(&world, &json!({"key": told})).await;
+        assert_eq!(events(&world, "act=key.leaked").await.len(), 5, "what goes on working is told again after an hour");
     }
 
     async fn a_secret_that_was_replaced_ends_nothing(world: World) {

@@ -20,6 +20,10 @@ CREATE INDEX audit_events_act ON audit_events (act, seq);
 CREATE INDEX audit_events_actor ON audit_events (actor, seq);
 CREATE INDEX audit_events_subject ON audit_events (subject, seq) WHERE subject IS NOT NULL;
 CREATE INDEX audit_events_at ON audit_events (at, seq);
+CREATE INDEX audit_events_outcome ON audit_events (outcome, seq);
+CREATE INDEX audit_events_request_id ON audit_events (request_id) WHERE request_id IS NOT NULL;
+-- Until the first event is written: later a log without one was emptied.
+INSERT INTO meta (key, value) VALUES ('audit.begins', 'now');
 
 -- How a key that was found in public is dealt with, when that last happened, and which reminder of its rotation was the last.
 ALTER TABLE api_keys ADD COLUMN leak_policy TEXT;

@@ -32,7 +32,7 @@ pub(super) struct Events {
     next: Option<i64>,
 }
 
-/// Lists events of the audit log, the newest first.
+/// Lists events of the audit log, the newest first. Needs `audit:read`.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "list_audit_events", tag = "audit",
     params(AuditFilters, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many at most; 100 when absent.")),
     responses((status = 200, description = "Events.", body = Events), Refusals))]
@@ -40,7 +40,7 @@ pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
     answer(&app, &req, do_list(&app, &req).await, false)
 }
 
-/// Sends every event that the filters let through, the oldest first: one JSON object in each line, or a table.
+/// Sends every event that the filters let through, the oldest first: one JSON object in each line, or a table. Needs `audit:read`.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "export_audit_events", tag = "audit",
     params(AuditFilters, ("format" = Option<String>, Query, pattern = "^(ndjson|csv)$", description = "ndjson when absent.")),
     responses((status = 200, description = "Events.",

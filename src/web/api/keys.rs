@@ -92,14 +92,14 @@ pub(super) struct Keys {
     next: Option<String>,
 }
 
-/// Mints a key. It is shown this once.
-#[utoipa::path(post, path = "/v1/keys", operation_id = "mint_key", tag = "keys", request_body = Mint,
+/// Mints a key. It is shown this once. Needs `keys:write` and an access token: a key makes no keys.
+#[utoipa::path(post, path = "/v1/keys", operation_id = "mint_key", tag = "keys", security(("bearer" = ["keys:write"])), request_body = Mint,
     responses((status = 201, description = "The key, shown this once.", body = ShownOnce), Refusals, BodyRefusals))]
 pub(in crate::web) async fn mint(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
     shown_once(&app, &req, do_mint(&app, &req, payload).await, true)
 }
 
-/// Lists keys, masked, the newest first.
+/// Lists keys, masked, the newest first. Needs `keys:read`.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "list_keys", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 when absent."),
         ("after" = Option<String>, Query, min_length = 1, description = "The `next` of the page before.")),
@@ -108,7 +108,7 @@ pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
     answer(&app, &req, do_list(&app, &req).await, false)
 }
 
-/// Shows a key, masked.
+/// Shows a key, masked. Needs `keys:read`.
 #[utoipa::path(get, path = "/v1/keys/{id}", operation_id = "show_key", tag = "keys", params(("id" = String, Path, description = "The key's id.")),
     responses((status = 200, description = "The key, masked.", body = KeyView), Refusals, NotFound))]
 pub(in crate::web) async fn show(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
@@ -121,7 +121,8 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest, id: Path<String>) 
 }
 
 /// Makes a new secret for a key: same id, same scopes, same limits, same past. The one before works for an overlap.
-#[utoipa::path(post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys",
+/// Needs `keys:write`, the key's own scopes, and an access token.
+#[utoipa::path(post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys", security(("bearer" = ["keys:write"])),
     params(("id" = String, Path, description = "The key's id.")), request_body(content = Option<Rotate>),
     responses((status = 200, description = "The key with its new secret, shown this once.", body = ShownOnce), Refusals, BodyRefusals, NotFound, Conflict))]
 pub(in crate::web) async fn rotate(
@@ -140,10 +141,10 @@ pub(in crate::web) async fn rotate(
     shown_once(&app, &req, done.await, false)
 }
 
-/// Revokes a key for good.
-#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys",
+/// Revokes a key for good. Needs `keys:write` and an access token.
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys", security(("bearer" = ["keys:write"])),
     params(("id" = String, Path, description = "The key's id.")), request_body(content = Option<Revoke>),
-    responses((status = 200, description = "The key, revoked.", body = KeyView), Refusals, BodyRefusals, NotFound, Conflict))]
+    responses((status = 200, description = "The key, revoked.", body = KeyView), Refusals, BodyRefusals, NotFound))]
 pub(in crate::web) async fn revoke(
     app: Node,
     req: HttpRequest,

@@ -65,7 +65,9 @@ pub(in crate::web) async fn report(app: Node, req: HttpRequest, payload: Payload
     let done = async {
         version(&req)?;
         let caller = extract::caller(&app, &req);
-        leaks::refuse_too_many(&app, &caller).await.map_err(|error| refuse::problem_of(&error))?;
+        leaks::refuse_too_many(&app, &caller, leaks::MOST)
+            .await
+            .map_err(|error| refuse::problem_of(&error))?;
         let report: Report = members(extract::json(&app, &req, payload).await?)?;
         let found = Found { text: &report.key, url: report.url.as_deref(), source: "report" };
         let done = leaks::report(&app, &By::anybody(&caller), found).await;
@@ -94,6 +96,10 @@ async fn take_batch(app: &Node, req: &HttpRequest, payload: Payload) -> Result<V
             "reports of GitHub are not taken here (leaks.github_keys_url)",
         ));
     }
+    let caller = extract::caller(app, req);
+    leaks::refuse_too_many(app, &caller, leaks::MOST_BATCHES)
+        .await
+        .map_err(|error| refuse::problem_of(&error))?;
     let (identifier, signature) = (single(req, &IDENTIFIER), single(req, &SIGNATURE));
     let body = extract::raw(app, req, payload, LARGEST).await?;
     let signature = signature.and_then(|text| STANDARD.decode(text).ok());
@@ -112,7 +118,7 @@ async fn take_batch(app: &Node, req: &HttpRequest, payload: Payload) -> Result<V
         });
     }
     let batch: Vec<Finding> = members(extract::parsed(&body)?)?;
-    let by = By::named("github", &extract::caller(app, req));
+    let by = By::named("github", &caller);
     let mut labels = Vec::with_capacity(batch.len());
     for finding in &batch {
         let source = format!("github {}", finding.source.as_deref().unwrap_or("unknown"));

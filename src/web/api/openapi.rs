@@ -62,6 +62,7 @@ impl IntoResponses for Refusals {
             ("401", "No credential, or one that is not good. Which of several checks failed is not told."),
             ("403", "The credential lacks what is needed; `WWW-Authenticate` names a scope that is missing."),
             ("429", "Too often; `Retry-After` says when to come again."),
+            ("500", "Something of ours went wrong; `request_id` finds it in the log."),
             ("503", "No decision can be made now; `Retry-After` says when to come again."),
         ])
     }

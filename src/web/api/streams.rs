@@ -79,21 +79,21 @@ pub(super) struct Released {
     released: bool,
 }
 
-/// Takes a lease of a stream, of which a key may have so many at once.
+/// Takes a lease of a stream, of which a key may have so many at once. Needs `keys:verify`.
 #[utoipa::path(post, path = "/v1/streams", operation_id = "open_stream", tag = "streams", request_body = Open,
     responses((status = 201, description = "The lease.", body = Opened), Refusals, BodyRefusals, NotFound))]
 pub(in crate::web) async fn open(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
     answer(&app, &req, do_open(&app, &req, payload).await, true)
 }
 
-/// Renews a lease. A key that was revoked meanwhile renews none: close the stream then.
+/// Renews a lease. A key that was revoked meanwhile renews none: close the stream then. Needs `keys:verify`.
 #[utoipa::path(put, path = "/v1/streams/{id}", operation_id = "renew_stream", tag = "streams", params(("id" = String, Path, description = "The lease.")),
     responses((status = 200, description = "Renewed.", body = Renewed), Refusals, NotFound))]
 pub(in crate::web) async fn renew(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {
     answer(&app, &req, do_renew(&app, &req, &id).await, false)
 }
 
-/// Gives a lease back.
+/// Gives a lease back. Needs `keys:verify`.
 #[utoipa::path(delete, path = "/v1/streams/{id}", operation_id = "close_stream", tag = "streams", params(("id" = String, Path, description = "The lease.")),
     responses((status = 200, description = "Given back.", body = Released), Refusals, NotFound))]
 pub(in crate::web) async fn close(app: Node, req: HttpRequest, id: Path<String>) -> HttpResponse {

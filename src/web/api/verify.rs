@@ -110,7 +110,7 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// Is this key good, for that, from there? Always 200; `code` says why not.
+/// Is this key good, for that, from there? Always 200; `code` says why not. Needs `keys:verify`.
 #[utoipa::path(post, path = "/v1/keys/verify", operation_id = "verify_key", tag = "keys", request_body = Verify,
     responses((status = 200, description = "The decision.", body = Verified), Refusals, BodyRefusals))]
 pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
