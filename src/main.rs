@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Requests live on many small pieces of memory (docs/performance.md).
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cnx::cli::run(std::env::args_os())
 }
