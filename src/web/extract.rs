@@ -149,9 +149,11 @@ pub(super) async fn members<T: DeserializeOwned>(
     is_plain_json(req)?;
     let body =
         bytes(app, req, payload, app.settings.limits.form_bytes).await.map_err(|error| unread(&error))?;
+    // A list of the right length would be read as well, member by member.
+    let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     match serde_json::from_slice(&body) {
-        Ok(members) => Ok(members),
-        Err(_) => super::api::members(parsed(&body)?),
+        Ok(members) if is_object => Ok(members),
+        _ => super::api::members(parsed(&body)?),
     }
 }
 

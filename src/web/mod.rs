@@ -73,7 +73,8 @@ macro_rules! routes {
             // The router asks one after the other. It decides nothing: where a plain path and a pattern fit, the plain one is meant,
             // as `row` has it.
             all.sort_by_key(|(path, _)| (!is_busy(path), !is_plain(path)));
-            for (_, resource) in all {
+            // What a prefix takes is not for a pattern ([`routes`]).
+            for (_, resource) in all.into_iter().filter(|(path, _)| below(path).is_none()) {
                 config.service(resource);
             }
         }

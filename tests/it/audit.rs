@@ -329,6 +329,22 @@ on_both! {
         assert!(rows[3][9].contains("HYPERLINK"), "{:?}", rows[3]);
     }
 
+    async fn a_list_is_no_object_for_being_as_long(world: World) {
+        let token = token_with(&world, "keys:write keys:verify instances:*").await;
+        let (id, key) = minted(&world, |_| {}).await;
+        let key_path = format!("/v1/keys/{id}");
+        for (method, path, body) in [
+            ("DELETE", key_path.as_str(), json!([])),
+            ("POST", "/v1/keys", json!(["deploy", "prod", ["instances:read"]])),
+            ("POST", "/v1/keys", json!({"name": "x", "environment": "prod", "scopes": ["instances:read"], "limits": [1]})),
+            ("POST", "/v1/keys/verify", json!([key])),
+            ("POST", "/v1/keys/verify", json!("x")),
+        ] {
+            problem(&call(&world, method, path, &token, Some(body)).await, 400, "invalid_request");
+        }
+        assert_eq!(call(&world, "POST", "/v1/keys/verify", &token, Some(json!({"key": key}))).await.json()["valid"], true);
+    }
+
     async fn what_cannot_be_asked_is_named_and_not_passed_over(world: World) {
         let token = token_with(&world, "audit:read").await;
         for (query, named) in [

@@ -62,6 +62,7 @@ mod rust_clients;
 mod service_account_keys;
 mod service_accounts;
 mod settings;
+mod shared_limits;
 mod sign_out;
 mod signing_keys;
 mod slow;

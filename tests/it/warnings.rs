@@ -1,5 +1,6 @@
 //! What a server starts with all the same and an administrator should hear of: the log says it, as `cnx doctor` does.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -67,19 +68,19 @@ fn a_redis_that_is_away_is_told_once_stops_no_start_and_is_told_when_it_is_back(
     std::thread::sleep(Duration::from_secs(7));
     assert_eq!((heard(&node, AWAY, 1), heard(&node, BACK, 0)), (1, 0), "{}", node.err());
     let Some(program) = environment("TEST_REDIS_SERVER") else { return };
-    let _redis = Redis::start(&program, port, &place);
+    let _redis = Redis::start(&program, port, place.dir());
     assert_eq!((heard(&node, BACK, 1), heard(&node, AWAY, 1)), (1, 1), "{}", node.err());
 }
 
 /// A Redis of one test.
-struct Redis(Child);
+pub struct Redis(Child);
 
 impl Redis {
-    fn start(program: &str, port: u16, place: &Place) -> Self {
+    pub fn start(program: &str, port: u16, folder: &Path) -> Self {
         let port = port.to_string();
         let mut command = Command::new(program);
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        command.current_dir(place.dir()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 }

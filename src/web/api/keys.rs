@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::guard::{By, caller};
 use super::openapi::{BodyRefusals, Conflict, NotFound, Refusals};
-use super::{Problem, answer, limit, members, parameters, version};
+use super::{Problem, answer, limit, members, object, parameters, version};
 use crate::api_key::allowlist;
 use crate::api_key::key::ApiKey;
 use crate::api_key::leak::LeakPolicy;
@@ -57,7 +57,7 @@ pub(super) struct Mint {
     #[serde(default)]
     deny_ips: Vec<String>,
     /// Limits that are lower than those of the organization's tier.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     limits: Overrides,
     /// What becomes of it when it is found in public; as the settings say when absent.
     #[serde(default)]

@@ -117,7 +117,8 @@ async fn take_batch(app: &Node, req: &HttpRequest, payload: Payload) -> Result<V
             )
         });
     }
-    let batch: Vec<Finding> = members(extract::parsed(&body)?)?;
+    let batch: Vec<Finding> = serde_json::from_value(extract::parsed(&body)?)
+        .map_err(|e| Problem::invalid(format!("a list of findings is needed: {e}")))?;
     let by = By::named("github", &caller);
     let mut labels = Vec::with_capacity(batch.len());
     for finding in &batch {

@@ -10,9 +10,9 @@ pub(super) mod streams;
 pub(super) mod verify;
 
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize as _, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::headers::X_API_VERSION;
 use super::{Node, extract, refuse, reply};
@@ -93,7 +93,17 @@ pub(super) fn answer<T: Serialize>(
 
 /// The members of a body; what is missing, unknown or of another type is named.
 pub(super) fn members<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    // A list of the right length would be read as well, member by member.
+    if !body.is_object() {
+        return Err(Problem::invalid("an object is needed as the request's body"));
+    }
     serde_json::from_value(body).map_err(|e| Problem::invalid(e.to_string()))
+}
+
+/// A member that is an object, and not a list of its members' values.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let members = Map::<String, Value>::deserialize(from)?;
+    serde_json::from_value(Value::Object(members)).map_err(serde::de::Error::custom)
 }
 
 /// The parameters in the query, of which only these are known: a misspelt filter must not show everything.
