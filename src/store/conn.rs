@@ -5,6 +5,7 @@
 //! time; and `Conn::establish` is forbidden, since it would turn a PostgreSQL that is down into a new empty SQLite file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, SqliteConnection};
@@ -89,9 +90,22 @@ pub(super) fn open_writer(path: &Path, options: &StoreOptions) -> Result<Conn, O
         "PRAGMA temp_store = MEMORY".to_owned(),
         "PRAGMA trusted_schema = OFF".to_owned(),
     ] {
-        conn.batch_execute(&pragma)?;
+        insist(&mut conn, &pragma, options.busy_seconds)?;
     }
     Ok(Conn::Sqlite(conn))
+}
+
+/// Runs a pragma, again for as long as somebody else has the file: where SQLite changes the journal's mode it does not wait, whatever
+/// `busy_timeout` says, and servers and commands may start at the same moment.
+fn insist(conn: &mut SqliteConnection, pragma: &str, seconds: u32) -> Result<(), diesel::result::Error> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..seconds.saturating_mul(50) {
+        match conn.batch_execute(pragma) {
+            Err(error) if error.to_string().contains("locked") => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    conn.batch_execute(pragma)
 }
 
 /// Opens a SQLite connection that only reads, beside the writer.
