@@ -274,7 +274,7 @@ pub struct Record {
 impl Record {
     /// The record of an act.
     pub fn new(app: &App, act: &Act<'_>, by: &By, now: Timestamp) -> Self {
-        Self { vault: app.vault.clone(), entry: act.entry(by, now) }
+        Self::within(&app.vault, act, by, now)
     }
 
     /// The record of an act that only the write itself finds out about.
@@ -290,7 +290,23 @@ impl Record {
     }
 
     /// Does something in a transaction, writes it down in the same one, and tells the log once it is committed.
-    pub(super) async fn with<T, F>(self, app: &App, mut act: F) -> Result<T, StoreError>
+    pub(super) async fn with<T, F>(self, app: &App, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.when(|_| true, app, act).await
+    }
+
+    /// The same, for what may find nothing to do: `false` of it is written down nowhere.
+    pub(super) async fn if_done<F>(self, app: &App, act: F) -> Result<bool, StoreError>
+    where
+        F: FnMut(&mut Conn) -> Result<bool, StoreError> + Send + 'static,
+    {
+        self.when(|done| *done, app, act).await
+    }
+
+    async fn when<T, F>(self, is_done: fn(&T) -> bool, app: &App, mut act: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -298,29 +314,13 @@ impl Record {
         let told = self.clone();
         let write = move |conn: &mut Conn| {
             let done = act(conn)?;
-            self.write(conn)?;
-            Ok(done)
-        };
-        let done = app.store.write(write).await?;
-        told.log();
-        Ok(done)
-    }
-
-    /// The same, for what may find nothing to do: `false` of it is written down nowhere.
-    pub(super) async fn if_done<F>(self, app: &App, mut act: F) -> Result<bool, StoreError>
-    where
-        F: FnMut(&mut Conn) -> Result<bool, StoreError> + Send + 'static,
-    {
-        let told = self.clone();
-        let write = move |conn: &mut Conn| {
-            let done = act(conn)?;
-            if done {
+            if is_done(&done) {
                 self.write(conn)?;
             }
             Ok(done)
         };
         let done = app.store.write(write).await?;
-        if done {
+        if is_done(&done) {
             told.log();
         }
         Ok(done)

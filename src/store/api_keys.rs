@@ -220,10 +220,7 @@ pub fn note_reminder(
         .filter(api_keys::rotation_due_at.eq(due.as_secs()))
         .filter(later);
     let rows = diesel::update(row).set(api_keys::reminded_days.eq(days)).execute(conn)?;
-    if rows == 1 {
-        changes::record(conn, ChangeKind::ApiKey, id.as_str(), now)?;
-    }
-    Ok(rows == 1)
+    changed(conn, id, rows, now)
 }
 
 /// Revokes a key for good; whether this call did.

@@ -189,10 +189,6 @@ const BEGINS: &str = "audit.begins";
 
 /// Begins the log of a new database; does nothing where it began before. A log that was emptied does not begin again: it is missed.
 pub fn begin(conn: &mut Conn, vault: &Vault, now: Timestamp) -> Result<(), StoreError> {
-    if meta::find(conn, BEGINS)?.is_none() {
-        return Ok(());
-    }
-    changes::stand_in_line(conn)?;
     if meta::take(conn, BEGINS)? {
         append(conn, vault, &[Entry::by_system(BEGAN, None, now)])
     } else {

@@ -6,7 +6,7 @@
 //! newest rows are all there is what the head says, and where the oldest begins is what the tail says; both are keyed as well, so that
 //! neither can be set to another row.
 
-use super::audit::{Event, Outcome};
+use super::audit::Event;
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::seal::{MacPurpose, Vault};
 
@@ -81,10 +81,6 @@ pub(super) fn read_end(vault: &Vault, end: End, text: &str) -> Option<Link> {
 /// The keyed hash of a row that follows `before`.
 pub(super) fn mac(vault: &Vault, before: &[u8; 32], event: &Event) -> [u8; 32] {
     let entry = &event.entry;
-    let outcome = match entry.outcome {
-        Outcome::Done => b"done".as_slice(),
-        Outcome::Refused => b"refused".as_slice(),
-    };
     // "Nothing" and "empty" are different columns, so they must be different bytes.
     let there = |text: &Option<String>| u8::from(text.is_some());
     let columns = [&entry.subject, &entry.reason, &entry.address, &entry.request_id, &entry.details];
@@ -100,7 +96,7 @@ pub(super) fn mac(vault: &Vault, before: &[u8; 32], event: &Event) -> [u8; 32] {
             &entry.at.as_secs().to_be_bytes(),
             entry.act.as_bytes(),
             entry.actor.as_bytes(),
-            outcome,
+            entry.outcome.word().as_bytes(),
             &present,
             subject,
             reason,

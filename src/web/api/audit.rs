@@ -48,7 +48,7 @@ pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
 pub(in crate::web) async fn export(app: Node, req: HttpRequest) -> HttpResponse {
     match begin_export(&app, &req).await {
         Ok((export, form)) => {
-            let node = Arc::clone(&app.into_inner());
+            let node = app.into_inner();
             let (media, name) = match form {
                 Form::Ndjson => ("application/x-ndjson", "audit.ndjson"),
                 Form::Csv => ("text/csv; charset=utf-8; header=present", "audit.csv"),

@@ -115,7 +115,7 @@ async fn look(
     if let Some((_, query)) = target {
         guard::none_in_address(query).map_err(plain)?;
     }
-    let no_route = match route::needed(app, req, dialect, told).map_err(plain)? {
+    let no_route = match route::needed(app, trusted, dialect, told).map_err(plain)? {
         Needed::NoTable => None,
         Needed::Scopes(more) => {
             scopes.extend(more.iter().map(String::as_str));

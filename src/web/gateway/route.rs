@@ -7,7 +7,6 @@ use super::Dialect;
 use crate::api_key::route_table::Unrouted;
 use crate::app::App;
 use crate::web::api::{Problem, guard};
-use crate::web::extract;
 
 const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const X_FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
@@ -74,7 +73,7 @@ pub(super) enum Needed<'a> {
 /// Looks the request up. With a table in force nothing is guessed: without a believed method and path nobody is let through.
 pub(super) fn needed<'a>(
     app: &'a App,
-    req: &HttpRequest,
+    trusted: bool,
     dialect: Dialect,
     told: Told<'_>,
 ) -> Result<Needed<'a>, Problem> {
@@ -83,7 +82,7 @@ pub(super) fn needed<'a>(
         return Ok(Needed::NoTable);
     }
     let [method_name, path_name] = dialect.names();
-    if !extract::is_trusted_peer(app, req) {
+    if !trusted {
         let detail = "a table of routes (gateway.routes) is in force, and what this peer tells of a request is not believed: it is not in trusted_proxies";
         return Err(Problem::new(403, "untrusted_proxy", detail));
     }
