@@ -1,6 +1,7 @@
 //! Floor 1: people. Names, passwords, what is known of a person; pure rules.
 
 pub mod password;
+pub mod role;
 pub mod throttle;
 pub mod user;
 pub mod username;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::password::PasswordHash;
+use super::role::Role;
 use crate::base::id::UserId;
 use crate::base::time::Timestamp;
 
@@ -21,8 +22,10 @@ pub struct User {
     pub name: Option<String>,
     /// Further standard claims (OIDC Core §5.1): `given_name`, `address`, `phone_number`, … as JSON members.
     pub claims: Map<String, Value>,
-    /// Whether they administrate this server.
-    pub is_admin: bool,
+    /// What they may do here.
+    pub role: Role,
+    /// The language of their pages and mails, where they chose one.
+    pub locale: Option<String>,
     /// Absent until a password was set.
     pub password: Option<PasswordHash>,
     /// When the account was made.
@@ -37,6 +40,11 @@ impl User {
     /// Whether they may sign in and their tokens work.
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none()
+    }
+
+    /// Whether they administrate this server.
+    pub fn is_admin(&self) -> bool {
+        self.role.is_admin()
     }
 
     /// What a page calls them: name, else user name.

@@ -32,7 +32,7 @@ pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
         username: Some("admin".to_owned()),
         name: Some("Avery Admin".to_owned()),
         email_verified: true,
-        is_admin: true,
+        role: crate::account::role::Role::Owner,
         claims: claims(),
         password: Some(password.clone()),
     };

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Context, Refused, by, print, stdin};
+use crate::account::role::Role;
 use crate::account::user::User;
 use crate::app::App;
 use crate::base::time::Timestamp;
@@ -103,7 +104,7 @@ fn add(context: &Context, arguments: Add) -> Result<(), Refused> {
         username: arguments.username,
         name: arguments.name,
         email_verified: arguments.email_verified,
-        is_admin: arguments.admin,
+        role: if arguments.admin { Role::Admin } else { Role::Member },
         claims,
         password,
     };
@@ -123,9 +124,9 @@ fn list(context: &Context) -> Result<(), Refused> {
                 .iter()
                 .map(|u| {
                     let state = if u.is_active() { "active" } else { "disabled" };
-                    let role = if u.is_admin { "administrator" } else { "-" };
+
                     let email = print::or_dash(u.email.as_ref());
-                    [u.username.clone(), email, role.to_owned(), state.to_owned(), u.id.to_string()]
+                    [u.username.clone(), email, u.role.word().to_owned(), state.to_owned(), u.id.to_string()]
                 })
                 .collect();
             print::table(["username", "email", "role", "state", "user_id"], &rows)
@@ -227,7 +228,8 @@ fn described(user: &User) -> Value {
         "email_verified": user.email_verified,
         "name": user.name,
         "claims": user.claims,
-        "is_admin": user.is_admin,
+        "role": user.role.word(),
+        "is_admin": user.is_admin(),
         "has_password": user.password.is_some(),
         "created_at": user.created_at.to_rfc3339(),
         "updated_at": user.updated_at.to_rfc3339(),

@@ -15,6 +15,7 @@ pub use self::names::{Name, named};
 
 use super::caller::{Caller, place};
 use super::check::Allowed;
+use crate::account::user::User;
 use crate::api_key::permission::{Permissions, is_word};
 use crate::app::App;
 use crate::base::id::{ClientId, FamilyId, UserId};
@@ -62,6 +63,11 @@ impl By {
     /// Whether they may give these scopes away.
     pub(super) fn may_give(&self, scopes: &Permissions) -> bool {
         self.may.as_ref().is_none_or(|own| own.contains(scopes))
+    }
+
+    /// Somebody in front of a page of ours. Who administrates gives what they like; what a member may give is the flow's to say.
+    pub fn person(user: &User, caller: &Caller) -> Self {
+        Self::named(format!("user:{}", user.id), caller)
     }
 
     /// Somebody who is known by something else than an account of ours, such as a signature.

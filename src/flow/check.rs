@@ -217,7 +217,7 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
         return Ok(Verdict::unknown());
     }
     // An app gets scopes for people; our own `/v1` is for administrators among them.
-    if asked.for_us && alive.of.as_ref().is_some_and(|(_, user)| !user.is_admin) {
+    if asked.for_us && alive.of.as_ref().is_some_and(|(_, user)| !user.is_admin()) {
         let wanted = asked.scopes.first().copied().unwrap_or_default().to_owned();
         return Ok(Verdict::Refused { refusal: Refusal::InsufficientScope(wanted), key: None, limit: None });
     }

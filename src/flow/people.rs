@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::audit::{Act, By, Name, Record};
 use super::session;
 use crate::account::password::{self, PasswordHash};
+use crate::account::role::Role;
 use crate::account::user::User;
 use crate::account::username;
 use crate::app::App;
@@ -26,8 +27,8 @@ pub struct NewPerson {
     pub name: Option<String>,
     /// Whether the address is known to be theirs.
     pub email_verified: bool,
-    /// Whether they administrate this server.
-    pub is_admin: bool,
+    /// What they may do here. The first administrator of all becomes an owner, since somebody must be.
+    pub role: Role,
     /// Further standard claims (OIDC Core §5.1).
     pub claims: Map<String, Value>,
     /// Their password; they get a link to set one when absent.
@@ -48,11 +49,9 @@ pub enum PersonError {
     /// Nobody of that name.
     #[error("no user is called so")]
     Unknown,
-    /// Nobody else administrates this server.
-    #[error(
-        "nobody else administrates this server; make another administrator first (`cnx user add EMAIL --admin`)"
-    )]
-    LastAdministrator,
+    /// Nobody else is an owner.
+    #[error("nobody else is an owner; make another one first (`cnx user set-role USER owner`)")]
+    LastOwner,
     /// We cannot decide now, or something went wrong.
     #[error("{}", .0.description())]
     Error(OAuthError),
@@ -126,7 +125,8 @@ pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
         email_verified: person.email_verified,
         name: person.name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()),
         claims: person.claims,
-        is_admin: person.is_admin,
+        role: person.role,
+        locale: None,
         password,
         created_at: now,
         updated_at: now,
@@ -158,13 +158,16 @@ pub async fn new_password(
 
 /// Adds a person.
 pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonError> {
-    let user = check(app, person).await?;
+    let mut user = check(app, person).await?;
+    if user.is_admin() && !app.store.read(users::has_owner).await? {
+        user.role = Role::Owner;
+    }
     let (row, now) = (user.clone(), app.now());
     let record = Record::new(app, &added(&user), by, now);
     record
         .with(app, move |conn| {
             users::insert(conn, &row)?;
-            if row.is_admin {
+            if row.is_admin() {
                 // The link that makes the first administrator has nothing to make any more, and never again.
                 links::void(conn, LinkPurpose::SetUp, None, now)?;
             }
@@ -176,7 +179,7 @@ pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonEr
 
 /// That a person was added: by id, since the log outlives the account.
 pub(super) fn added(user: &User) -> Act<'static> {
-    Act::Did(Name::UserAdded, user.id.to_string().into(), json!({ "administrator": user.is_admin }))
+    Act::Did(Name::UserAdded, user.id.to_string().into(), json!({ "role": user.role.word() }))
 }
 
 /// The person of a user name, an e-mail address or an id.
@@ -191,14 +194,14 @@ pub async fn find(app: &App, text: &str) -> Result<User, PersonError> {
     found.ok_or(PersonError::Unknown)
 }
 
-/// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7); the last administrator stays.
+/// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7); the last owner stays.
 pub async fn set_disabled(app: &App, by: &By, user: UserId, disabled: bool) -> Result<(), PersonError> {
     let now = app.now();
     let deed = if disabled { Name::UserDisabled } else { Name::UserEnabled };
     let record = Record::new(app, &Act::Did(deed, user.to_string().into(), Value::Null), by, now);
     let done = record
         .if_done(app, move |conn| {
-            if disabled && users::hold_administrators(conn)? == [user] {
+            if disabled && users::hold_owners(conn)? == [user] {
                 return Ok(false);
             }
             users::set_disabled(conn, user, disabled.then_some(now), now)?;
@@ -208,7 +211,7 @@ pub async fn set_disabled(app: &App, by: &By, user: UserId, disabled: bool) -> R
             Ok(true)
         })
         .await?;
-    if done { Ok(()) } else { Err(PersonError::LastAdministrator) }
+    if done { Ok(()) } else { Err(PersonError::LastOwner) }
 }
 
 /// Sets a password; every session, token and open link of before ends.

@@ -31,11 +31,25 @@ pub struct Organization {
 
 type Row = (Vec<u8>, String, String, i64, Option<i32>);
 
+const COLUMNS: (
+    organizations::id,
+    organizations::name,
+    organizations::tier,
+    organizations::created_at,
+    organizations::burst,
+) = (
+    organizations::id,
+    organizations::name,
+    organizations::tier,
+    organizations::created_at,
+    organizations::burst,
+);
+
 /// Every organization, oldest first.
 pub fn all(conn: &mut Conn) -> Result<Vec<Organization>, StoreError> {
     let rows = organizations::table
         .order((organizations::created_at, organizations::id))
-        .select(organizations::all_columns)
+        .select(COLUMNS)
         .load::<Row>(conn)?;
     rows.into_iter().map(organization).collect()
 }
@@ -49,7 +63,7 @@ pub fn plans(conn: &mut Conn) -> Result<HashMap<OrganizationId, Plan>, StoreErro
 pub fn first_plan(conn: &mut Conn) -> Result<Plan, StoreError> {
     let row = organizations::table
         .filter(organizations::name.eq(FIRST))
-        .select(organizations::all_columns)
+        .select(COLUMNS)
         .get_result::<Row>(conn)
         .optional()?;
     Ok(row.map(organization).transpose()?.map(|first| first.plan).unwrap_or_default())

@@ -42,6 +42,8 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         disabled_at -> Nullable<BigInt>,
+        role -> Nullable<Text>,
+        locale -> Nullable<Text>,
     }
 }
 
@@ -53,6 +55,69 @@ diesel::table! {
         created_at -> BigInt,
         expires_at -> BigInt,
         used_at -> Nullable<BigInt>,
+        email -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    passkeys (id) {
+        id -> Binary,
+        user_id -> Binary,
+        name -> Text,
+        credential -> Text,
+        created_at -> BigInt,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    totp_secrets (user_id) {
+        user_id -> Binary,
+        sealed -> Binary,
+        created_at -> BigInt,
+        last_step -> BigInt,
+    }
+}
+
+diesel::table! {
+    recovery_codes (user_id, fingerprint) {
+        user_id -> Binary,
+        fingerprint -> Binary,
+        created_at -> BigInt,
+        used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    mails (id) {
+        id -> Binary,
+        sealed -> Binary,
+        created_at -> BigInt,
+        attempts -> Integer,
+        next_try_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_counts (subject, hour, class, outcome) {
+        subject -> Text,
+        hour -> BigInt,
+        class -> Text,
+        outcome -> Text,
+        requests -> BigInt,
+    }
+}
+
+diesel::table! {
+    refused_requests (request_id) {
+        request_id -> Text,
+        at -> BigInt,
+        act -> Text,
+        reason -> Nullable<Text>,
+        actor -> Text,
+        subject -> Nullable<Text>,
+        address -> Nullable<Text>,
+        details -> Nullable<Text>,
     }
 }
 
@@ -113,6 +178,11 @@ diesel::table! {
         tier -> Text,
         created_at -> BigInt,
         burst -> Nullable<Integer>,
+        title -> Nullable<Text>,
+        colour -> Nullable<Text>,
+        logo_type -> Nullable<Text>,
+        logo -> Nullable<Binary>,
+        second_factor -> Nullable<Text>,
     }
 }
 

@@ -9,6 +9,7 @@ use super::error::{StoreError, duplicate};
 use super::row::{Rows, must, time};
 use super::schema::users;
 use crate::account::password::PasswordHash;
+use crate::account::role::Role;
 use crate::account::user::User;
 use crate::account::username::Login;
 use crate::base::fault::Fault;
@@ -27,6 +28,8 @@ type Row = (
     i64,
     i64,
     Option<i64>,
+    Option<String>,
+    Option<String>,
 );
 
 macro_rules! columns {
@@ -43,6 +46,8 @@ macro_rules! columns {
             users::created_at,
             users::updated_at,
             users::disabled_at,
+            users::role,
+            users::locale,
         )
     };
 }
@@ -58,7 +63,9 @@ pub fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
             users::email_verified.eq(user.email_verified),
             users::name.eq(user.name.as_deref()),
             users::claims.eq(text(&user.claims)?),
-            users::is_admin.eq(user.is_admin),
+            users::is_admin.eq(user.is_admin()),
+            users::role.eq(user.role.word()),
+            users::locale.eq(user.locale.as_deref()),
             users::password_hash.eq(password),
             users::password_changed_at.eq(password.map(|_| user.created_at.as_secs())),
             users::created_at.eq(user.created_at.as_secs()),
@@ -122,22 +129,33 @@ pub fn has_admin(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Everybody who is not disabled and administrates this server; held for the rest of the transaction, so that two administrators who
-/// disable each other do not both go.
-pub fn hold_administrators(conn: &mut Conn) -> Result<Vec<UserId>, StoreError> {
+/// Whether anybody who is not disabled is an owner.
+pub fn has_owner(conn: &mut Conn) -> Result<bool, StoreError> {
+    Ok(!owners(conn, false)?.is_empty())
+}
+
+/// Every owner who is not disabled; held for the rest of the transaction, so that two owners who disable each other do not both go.
+pub fn hold_owners(conn: &mut Conn) -> Result<Vec<UserId>, StoreError> {
+    owners(conn, true)
+}
+
+fn owners(conn: &mut Conn, hold: bool) -> Result<Vec<UserId>, StoreError> {
+    let owner = users::role.eq(Role::Owner.word());
+    // A node of before wrote those without a role.
+    let of_before = users::role.is_null().and(users::is_admin.eq(true));
     let all = users::table
-        .filter(users::is_admin.eq(true))
         .filter(users::disabled_at.is_null())
+        .filter(owner.or(of_before.assume_not_null()))
         .order(users::id)
         .select(users::id);
     let rows = match conn {
-        Conn::Postgres(c) => all.for_update().load::<Vec<u8>>(c)?,
-        Conn::Sqlite(c) => all.load::<Vec<u8>>(c)?,
+        Conn::Postgres(c) if hold => all.for_update().load::<Vec<u8>>(c)?,
+        conn => all.load::<Vec<u8>>(conn)?,
     };
     rows.iter().map(|bytes| id(bytes)).collect()
 }
 
-/// Writes everything that is told of a person (names, address, claims, `is_admin`, `updated_at`), not the password and not whether they
+/// Writes everything that is told of a person (names, address, claims, role, language, `updated_at`), not the password and not whether they
 /// are disabled; whether they exist.
 pub fn update(conn: &mut Conn, user: &User) -> Result<bool, StoreError> {
     let rows = diesel::update(users::table.find(user.id.to_vec()))
@@ -147,7 +165,9 @@ pub fn update(conn: &mut Conn, user: &User) -> Result<bool, StoreError> {
             users::email_verified.eq(user.email_verified),
             users::name.eq(user.name.as_deref()),
             users::claims.eq(text(&user.claims)?),
-            users::is_admin.eq(user.is_admin),
+            users::is_admin.eq(user.is_admin()),
+            users::role.eq(user.role.word()),
+            users::locale.eq(user.locale.as_deref()),
             users::updated_at.eq(user.updated_at.as_secs()),
         ))
         .execute(conn)
@@ -215,8 +235,27 @@ fn id(bytes: &[u8]) -> Result<UserId, StoreError> {
 }
 
 fn user(row: Row) -> Result<User, StoreError> {
-    let (key, username, email, email_verified, name, claims, is_admin, password, created, updated, disabled) =
-        row;
+    let (
+        key,
+        username,
+        email,
+        email_verified,
+        name,
+        claims,
+        is_admin,
+        password,
+        created,
+        updated,
+        disabled,
+        role,
+        locale,
+    ) = row;
+    let role = match role {
+        Some(word) => must(word.parse().ok(), "users.role is none")?,
+        // A node of before wrote it.
+        None if is_admin => Role::Owner,
+        None => Role::Member,
+    };
     Ok(User {
         id: id(&key)?,
         username,
@@ -224,7 +263,8 @@ fn user(row: Row) -> Result<User, StoreError> {
         email_verified,
         name,
         claims: must(serde_json::from_str(&claims).ok(), "users.claims is no JSON object")?,
-        is_admin,
+        role,
+        locale,
         password: password.map(PasswordHash::from_phc),
         created_at: Timestamp::from_secs(created),
         updated_at: Timestamp::from_secs(updated),

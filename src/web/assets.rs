@@ -6,6 +6,11 @@
 
 use std::sync::LazyLock;
 
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::refuse;
+
 use crate::base::digest::sha256;
 use crate::base::encoding::{base62, from_base62};
 
@@ -74,6 +79,17 @@ pub fn find(file: &str) -> Option<Found> {
         };
         Some(Found { asset, cache_control })
     })
+}
+
+/// `/assets/{file}`: style, scripts, icon.
+pub(super) async fn file(req: HttpRequest, file: web::Path<String>) -> HttpResponse {
+    match find(&file) {
+        Some(found) => HttpResponse::Ok()
+            .content_type(found.asset.content_type)
+            .insert_header((header::CACHE_CONTROL, found.cache_control))
+            .body(found.asset.bytes),
+        None => refuse::not_found(req).await,
+    }
 }
 
 /// Whether `file` is `name` with some hash in it.

@@ -7,6 +7,7 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::pages::Lang;
 use crate::app::App;
 use crate::base::encoding::base62;
 use crate::flow::caller::Browser;
@@ -18,6 +19,9 @@ pub(super) const MARK: &str = "cnx_browser";
 /// The person who signed in here before.
 pub(super) const DEVICE: &str = "cnx_device";
 
+/// The language of pages that the person chose.
+pub(super) const LANG: &str = "cnx_lang";
+
 /// How long a device is remembered, in days: browsers keep no cookie longer than 400.
 const DEVICE_DAYS: i64 = 400;
 
@@ -26,6 +30,16 @@ pub(super) fn read(app: &App, req: &HttpRequest) -> Browser {
     let value =
         |name| req.cookie(&full_name(app, name)).map(|c| c.value().to_owned()).filter(|v| v.len() <= 256);
     Browser { session: value(SESSION), mark: value(MARK), device: value(DEVICE) }
+}
+
+/// The language that the person chose in this browser.
+pub(super) fn lang(app: &App, req: &HttpRequest) -> Option<Lang> {
+    req.cookie(&full_name(app, LANG)).and_then(|cookie| cookie.value().parse().ok())
+}
+
+/// Keeps the language that the person chose.
+pub(super) fn with_lang(app: &App, lang: Lang) -> Cookie<'static> {
+    cookie(app, LANG, lang.tag().to_owned(), Duration::days(DEVICE_DAYS))
 }
 
 /// The browser with a mark, and the mark if it is new, for [`with_mark`].

@@ -1,6 +1,7 @@
 //! Floor 5: a request arrives. This file is the route table: every address, its class, its methods and handlers, on one
 //! screen. Handlers read the request, call one flow, and write the answer; they decide nothing.
 
+mod account;
 mod api;
 pub mod assets;
 mod console;
@@ -15,6 +16,7 @@ mod oauth;
 pub mod pages;
 mod refuse;
 mod reply;
+mod seat;
 mod sign_in;
 mod unread;
 
@@ -30,6 +32,7 @@ pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
 use self::sign_in::{consent, link, password, select_account};
+use crate::account::role::Role;
 use crate::app::App;
 
 /// What handlers are given.
@@ -54,13 +57,24 @@ enum Class {
 struct Address {
     path: &'static str,
     class: Class,
+    /// Who of the people with an account may have it, signed in; anybody when absent. [`seat`] holds every page to its row.
+    seat: Option<Role>,
     methods: &'static [&'static str],
 }
 
+macro_rules! seat_of {
+    () => {
+        None
+    };
+    ($role:ident) => {
+        Some(Role::$role)
+    };
+}
+
 macro_rules! routes {
-    ($($path:literal $class:ident { $($method:ident $handler:path),+ $(,)? })+) => {
+    ($($path:literal $class:ident $(for $seat:ident)? { $($method:ident $handler:path),+ $(,)? })+) => {
         const ADDRESSES: &[Address] = &[
-            $(Address { path: $path, class: Class::$class, methods: &[$(stringify!($method)),+] }),+
+            $(Address { path: $path, class: Class::$class, seat: seat_of!($($seat)?), methods: &[$(stringify!($method)),+] }),+
         ];
 
         fn services(config: &mut ServiceConfig) {
@@ -115,14 +129,15 @@ routes! {
     "/gateway/envoy/*"                        Json   { GET gateway::envoy, POST gateway::envoy, PUT gateway::envoy, PATCH gateway::envoy, DELETE gateway::envoy, OPTIONS gateway::envoy }
     // Pages for people
     "/"                                       Page   { GET console::home }
-    "/account"                                Page   { GET console::account }
+    // Their own account
+    "/account"                                Page for Member { GET account::profile::show }
     "/sign-in"                                Page   { GET password::show, POST password::submit }
     "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
     "/consent"                                Page   { GET consent::show, POST consent::submit }
     "/sign-out"                               Page   { GET sign_out::ask, POST sign_out::confirm }
     "/set-up"                                 Page   { GET link::show_set_up, POST link::set_up }
     "/set-password"                           Page   { GET link::show_set_password, POST link::set_password }
-    "/assets/{file}"                          Page   { GET console::asset }
+    "/assets/{file}"                          Page   { GET assets::file }
     // For those who run us
     "/healthz"                                Json   { GET health::healthz }
     "/readyz"                                 Json   { GET health::readyz }
@@ -173,6 +188,11 @@ fn row(req: &ServiceRequest) -> Option<&'static Address> {
         None => row.path == path && is_plain(path),
     };
     ADDRESSES.iter().find(is_meant).or_else(|| req.match_pattern().as_deref().and_then(address))
+}
+
+/// Every address with its methods and who may have it: `None` is anybody. For the test that tries each as everybody.
+pub fn addresses() -> impl Iterator<Item = (&'static str, &'static [&'static str], Option<Role>)> {
+    ADDRESSES.iter().map(|row| (row.path, row.methods, row.seat))
 }
 
 /// Every address of `/v1` with its methods.

@@ -8,18 +8,31 @@ use std::borrow::Cow;
 
 use askama::Template;
 
+pub use self::console::Seated;
+pub use self::lang::Lang;
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem};
 use self::words::{first_letter, pieces};
 
+mod console;
+mod lang;
 mod words;
 
 /// What every page carries.
 #[derive(Clone, Debug)]
 pub struct Frame {
+    /// The language.
+    pub lang: Lang,
     /// The name of this installation: `CloudNexus Identity`.
     pub product: String,
     /// The host of the issuer, which the foot of the page names, so that people can compare it with the address bar.
     pub host: String,
+}
+
+impl Frame {
+    /// Our words in the page's language: `english` stands in `templates/words/`, which a test holds complete.
+    pub fn t<'a>(&self, english: &'a str) -> Cow<'a, str> {
+        self.lang.say(english)
+    }
 }
 
 /// Where a form goes, and the hidden inputs that every form of ours carries.
@@ -264,24 +277,18 @@ pub struct SetPassword {
 
 /// A person's own page; button `sign-out-confirm`: it is the same act as on the page that asks.
 #[derive(Clone, Template)]
-#[template(path = "account.html")]
-pub struct Account {
-    /// Common to all pages.
-    pub frame: Frame,
+#[template(path = "account/profile.html")]
+pub struct Profile {
+    /// Common to all pages of somebody who is signed in.
+    pub seat: Seated,
     /// To `/sign-out`.
     pub form: Form,
-    /// Who is signed in.
-    pub person: Person,
     /// The user name.
     pub username: String,
     /// The address, where there is one.
     pub email: Option<String>,
     /// Whether the address was verified.
     pub email_verified: bool,
-    /// Whether this person administers the server.
-    pub is_administrator: bool,
-    /// A friendly word from us, such as "Your account is ready."
-    pub notice: Option<&'static str>,
 }
 
 #[cfg(test)]

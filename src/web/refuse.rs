@@ -255,6 +255,11 @@ pub(super) fn stale_link(req: &HttpRequest, purpose: LinkPurpose) -> HttpRespons
     render(req, StatusCode::BAD_REQUEST, Told::of(reason, "link_spent"))
 }
 
+/// A page of ours that is for others: without a word of what is there.
+pub(super) fn not_yours(req: &HttpRequest) -> HttpResponse {
+    render(req, StatusCode::FORBIDDEN, Told::of(RefusedReason::NotAllowed, "not_allowed"))
+}
+
 /// An address that is not ours.
 pub(super) async fn not_found(req: HttpRequest) -> HttpResponse {
     let wants_page = req
@@ -312,7 +317,7 @@ impl Told {
 fn render(req: &HttpRequest, status: StatusCode, told: Told) -> HttpResponse {
     let Some(app) = req.app_data::<Node>() else { return plain_fault() };
     let page = Refused {
-        frame: reply::frame(app),
+        frame: reply::frame(app, req),
         reason: told.reason,
         code: told.code,
         detail: told.detail,

@@ -9,8 +9,8 @@ use askama::Template;
 use serde::Serialize;
 
 use super::headers::page_policy;
-use super::pages::{FormPost, Frame};
-use super::refuse;
+use super::pages::{FormPost, Frame, Lang};
+use super::{cookies, refuse};
 use crate::app::App;
 use crate::base::encoding::push_number;
 use crate::base::fault::Fault;
@@ -73,9 +73,13 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
 }
 
-/// What every page carries.
-pub(super) fn frame(app: &App) -> Frame {
+/// What every page carries; in the language that the person chose, else in one that the browser asks for.
+pub(super) fn frame(app: &App, req: &HttpRequest) -> Frame {
     Frame {
+        lang: cookies::lang(app, req).unwrap_or_else(|| {
+            let asked = req.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+            Lang::asked_for(asked.unwrap_or_default())
+        }),
         product: "CloudNexus Identity".to_owned(),
         host: app
             .settings
@@ -117,8 +121,12 @@ pub(super) fn deliver(app: &App, req: &HttpRequest, delivery: Delivery, app_name
     match delivery {
         Delivery::Redirect(location) => see_other(&location),
         Delivery::FormPost { action, fields } => {
-            let page =
-                FormPost { frame: frame(app), action: action.clone(), fields, app_name: app_name.to_owned() };
+            let page = FormPost {
+                frame: frame(app, req),
+                action: action.clone(),
+                fields,
+                app_name: app_name.to_owned(),
+            };
             page_leading_to(req, &page, Some(&action))
         }
     }

@@ -37,7 +37,7 @@ on_both! {
         let tokens = browser.tokens(&world, &client, &[("scope", "openid keys:read")], "ada").await;
         problem(&call(&world, "GET", "/v1/keys", &tokens.access, None).await, 403, "insufficient_scope");
         let administrator = cnx::flow::people::NewPerson {
-            email: None, username: Some("root".to_owned()), name: None, email_verified: false, is_admin: true,
+            email: None, username: Some("root".to_owned()), name: None, email_verified: false, role: cnx::account::role::Role::Owner,
             claims: serde_json::Map::new(), password: Some(cnx::base::secret::Secret::new(crate::world::PASSWORD.to_owned())),
         };
         cnx::flow::people::add(world.app(), by(), administrator).await.unwrap();

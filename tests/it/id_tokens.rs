@@ -195,7 +195,7 @@ on_both! {
             username: Some("eve".to_owned()),
             name: Some("Eve".to_owned()),
             email_verified: false,
-            is_admin: false,
+            role: cnx::account::role::Role::Member,
             claims,
             password: Some(cnx::base::secret::Secret::new(crate::world::PASSWORD.to_owned())),
         };

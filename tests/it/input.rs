@@ -15,7 +15,7 @@ on_both! {
         for name in ["ada", "o'brien", "100%_sure", "a;drop--table", "x\\y"] {
             let person = NewPerson {
                 email: (name == "ada").then(|| "ada@example.com".to_owned()), username: Some(name.to_owned()), name: None,
-                email_verified: true, is_admin: false, claims: serde_json::Map::new(), password: Some(Secret::new(PASSWORD.to_owned())),
+                email_verified: true, role: cnx::account::role::Role::Member, claims: serde_json::Map::new(), password: Some(Secret::new(PASSWORD.to_owned())),
             };
             people::add(world.app(), by(), person).await.unwrap();
         }

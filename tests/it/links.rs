@@ -74,7 +74,7 @@ on_both! {
         let reply = fill(&world, &path, &typed("root@example.com")).await;
         assert_eq!((reply.status, reply.location().as_deref()), (303, Some("/sign-in?notice=password-set")));
         let made = people::find(world.app(), "root@example.com").await.unwrap();
-        assert!(made.is_admin && made.username == "root-admin" && !made.email_verified);
+        assert!(made.role == cnx::account::role::Role::Owner && made.username == "root-admin" && !made.email_verified);
         is_stale(&world, &path).await;
         assert!(set_up_link(&world).await.is_none(), "there is an administrator: no further link");
         let browser = world.browser();
@@ -98,7 +98,7 @@ on_both! {
         assert_eq!(browser.post(&form.action, &form.fields).await.status, 400, "the form of a link that died meanwhile");
         let path = set_up_link(&world).await.unwrap();
         let person = people::NewPerson {
-            email: Some("cli@example.com".to_owned()), username: None, name: None, email_verified: false, is_admin: true,
+            email: Some("cli@example.com".to_owned()), username: None, name: None, email_verified: false, role: cnx::account::role::Role::Owner,
             claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
         };
         people::add(world.app(), by(), person).await.unwrap();
@@ -114,7 +114,7 @@ on_both! {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let form = page.form(&fields);
         let administrator = |name: &str| people::NewPerson {
-            email: Some(format!("{name}@example.com")), username: None, name: None, email_verified: false, is_admin: true,
+            email: Some(format!("{name}@example.com")), username: None, name: None, email_verified: false, role: cnx::account::role::Role::Owner,
             claims: serde_json::Map::new(), password: Some(Secret::new(CHOSEN.to_owned())),
         };
         let first = people::add(world.app(), by(), administrator("first")).await.unwrap();

@@ -42,7 +42,7 @@ fn person(username: &str) -> NewPerson {
         username: Some(username.to_owned()),
         name: None,
         email_verified: false,
-        is_admin: false,
+        role: cnx::account::role::Role::Member,
         claims: serde_json::Map::new(),
         password: None,
     }

@@ -216,7 +216,7 @@ impl World {
             username: Some(username.to_owned()),
             name: Some("Ada Lovelace".to_owned()),
             email_verified: true,
-            is_admin: false,
+            role: cnx::account::role::Role::Member,
             claims: claims.as_object().unwrap().clone(),
             password: Some(Secret::new(PASSWORD.to_owned())),
         };

@@ -1,6 +1,7 @@
 //! One-time links: the first administrator's set-up, and setting a password (S-L14, S-L16). The token is 256 bits, its
 //! keyed hash lies in the row, it works once and for an hour.
 
+use crate::account::role::Role;
 use crate::account::user::User;
 use crate::app::App;
 use crate::base::id::UserId;
@@ -128,7 +129,7 @@ pub async fn set_up(app: &App, token: &str, form: SetUp, caller: &Caller) -> Res
         username: form.username,
         name: form.name,
         email_verified: false,
-        is_admin: true,
+        role: Role::Owner,
         claims: serde_json::Map::new(),
         password: Some(form.password),
     };

@@ -69,7 +69,7 @@ async fn answer(
         Ok(Outcome::Confirm { live, client }) => {
             let (browser, fresh) = cookies::marked(app, browser.clone());
             let page = SignOut {
-                frame: reply::frame(app),
+                frame: reply::frame(app, req),
                 form: Form {
                     action: "/sign-out",
                     csrf_token: csrf::token(app, &browser, true),
@@ -82,7 +82,7 @@ async fn answer(
             return cookies::with_mark(app, reply::page_leading_to(req, &page, target), fresh);
         }
         Ok(Outcome::Redirect(location)) => reply::see_other(&location),
-        Ok(Outcome::SignedOut) => reply::page(req, &SignedOut { frame: reply::frame(app) }),
+        Ok(Outcome::SignedOut) => reply::page(req, &SignedOut { frame: reply::frame(app, req) }),
         Err(Refusal::Page(error) | Refusal::Redirect(_, error)) => return refuse::sign_out(req, &error),
     };
     if browser.session.is_some() && answer.add_cookie(&cookies::no_session(app)).is_err() {

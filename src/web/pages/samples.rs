@@ -1,6 +1,7 @@
 //! Samples of every page, in each state that looks different, for the tests beside this file.
 
 use super::*;
+use crate::account::role::Role;
 
 /// A value that breaks out wherever it is not escaped, in text and in either kind of quotes, with a bidi override.
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
@@ -16,7 +17,18 @@ impl Samples<'_> {
     }
 
     fn frame(&self) -> Frame {
-        Frame { product: self.text("CloudNexus Identity"), host: self.text("id.example.com") }
+        Frame { lang: Lang::En, product: self.text("CloudNexus Identity"), host: self.text("id.example.com") }
+    }
+
+    fn seat(&self, role: Role, here: &'static str) -> Seated {
+        Seated {
+            frame: self.frame(),
+            person: self.person(),
+            role,
+            here,
+            csrf_token: self.text("c3Jm"),
+            notice: None,
+        }
     }
 
     fn form(&self, action: &'static str) -> Form {
@@ -188,26 +200,19 @@ impl Samples<'_> {
         };
         add("set_password", &set_password(Problems::default()));
         add("set_password_problems", &set_password(Problems(self.problems().0.split_off(1))));
-        let account = Account {
-            frame: self.frame(),
+        let profile = Profile {
+            seat: self.seat(Role::Owner, "/account"),
             form: self.form("/sign-out"),
-            person: self.person(),
             username: self.text("ada"),
             email: Some(self.text("ada@example.com")),
             email_verified: true,
-            is_administrator: true,
-            notice: None,
         };
-        add("account", &account);
-        add(
-            "account_new",
-            &Account {
-                email: None,
-                is_administrator: false,
-                notice: Some("Your account is ready."),
-                ..account
-            },
-        );
+        add("account", &profile);
+        let seat = Seated {
+            notice: Some(Cow::Borrowed("Your account is ready.")),
+            ..self.seat(Role::Member, "/account")
+        };
+        add("account_new", &Profile { seat, email: None, ..profile });
         pages
     }
 }

@@ -108,7 +108,7 @@ fn set_up_page(
     let (browser, fresh) = cookies::marked(app, browser);
     let kept = |name: &str| typed.get(name).unwrap_or_default().to_owned();
     let page = SetUp {
-        frame: reply::frame(app),
+        frame: reply::frame(app, req),
         form: Form {
             action: "/set-up",
             csrf_token: csrf::token(app, &browser, false),
@@ -138,7 +138,7 @@ async fn set_password_page(
     };
     let (browser, fresh) = cookies::marked(app, browser);
     let page = SetPassword {
-        frame: reply::frame(app),
+        frame: reply::frame(app, req),
         form: Form {
             action: "/set-password",
             csrf_token: csrf::token(app, &browser, false),

@@ -134,7 +134,7 @@ on_both! {
                 username: Some(username.clone()),
                 name: Some(name.to_owned()),
                 email_verified: false,
-                is_admin: false,
+                role: cnx::account::role::Role::Member,
                 claims: serde_json::Map::new(),
                 password: Some(Secret::new(PASSWORD.to_owned())),
             };

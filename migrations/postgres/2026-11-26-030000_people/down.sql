@@ -1,0 +1,17 @@
+DROP INDEX sessions_created_at;
+DROP INDEX api_keys_created_by;
+DROP TABLE refused_requests;
+DROP TABLE usage_counts;
+DROP TABLE mails;
+DROP TABLE recovery_codes;
+DROP TABLE totp_secrets;
+DROP TABLE passkeys;
+ALTER TABLE one_time_links DROP COLUMN email;
+ALTER TABLE organizations DROP COLUMN second_factor;
+ALTER TABLE organizations DROP COLUMN logo;
+ALTER TABLE organizations DROP COLUMN logo_type;
+ALTER TABLE organizations DROP COLUMN colour;
+ALTER TABLE organizations DROP COLUMN title;
+DROP INDEX users_role;
+ALTER TABLE users DROP COLUMN locale;
+ALTER TABLE users DROP COLUMN role;

@@ -1,0 +1,3 @@
+//! Pages about one's own account.
+
+pub(super) mod profile;

@@ -1,0 +1,67 @@
+//! What every page of somebody who is signed in carries: who they are, what they may open, where they are.
+
+use std::borrow::Cow;
+
+use super::{Frame, Person};
+use crate::account::role::Role;
+
+/// The frame of the console and of the account pages.
+#[derive(Clone)]
+pub struct Seated {
+    /// Common to all pages.
+    pub frame: Frame,
+    /// Who is signed in.
+    pub person: Person,
+    /// What they may do.
+    pub role: Role,
+    /// The address of the page that this one belongs to in the menu: `/console/keys`.
+    pub here: &'static str,
+    /// Input `csrf_token` of every form.
+    pub csrf_token: String,
+    /// A friendly word from us about what was just done.
+    pub notice: Option<Cow<'static, str>>,
+}
+
+/// An entry of the menu.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its address.
+    pub path: &'static str,
+    /// Its name, in English.
+    pub name: &'static str,
+    /// Who finds it there.
+    pub least: Role,
+}
+
+const fn place(path: &'static str, name: &'static str, least: Role) -> Place {
+    Place { path, name, least }
+}
+
+/// The console.
+const CONSOLE: &[Place] = &[];
+
+/// The person's own account.
+const ACCOUNT: &[Place] = &[place("/account", "Profile", Role::Member)];
+
+impl Seated {
+    /// Our words in the page's language.
+    pub fn t<'a>(&self, english: &'a str) -> Cow<'a, str> {
+        self.frame.t(english)
+    }
+
+    /// What this person finds in the console, and of their own account: each menu with its name.
+    pub fn menus(&self) -> Vec<(&'static str, Vec<Place>)> {
+        let all = [("Console", CONSOLE), ("Your account", ACCOUNT)];
+        all.into_iter()
+            .map(|(name, places)| {
+                (name, places.iter().filter(|place| self.role >= place.least).copied().collect::<Vec<_>>())
+            })
+            .filter(|(_, places)| !places.is_empty())
+            .collect()
+    }
+
+    /// Whether they administrate the server.
+    pub fn is_admin(&self) -> bool {
+        self.role.is_admin()
+    }
+}
