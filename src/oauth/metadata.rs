@@ -96,7 +96,7 @@ pub fn openid_configuration(issuer: &str, algorithms: &[Algorithm]) -> Result<Va
     .set_userinfo_signing_alg_values_supported(Some(signing))
     .set_claim_types_supported(Some(vec![CoreClaimType::Normal]))
     .set_claims_supported(Some(claims()))
-    .set_ui_locales_supported(Some(vec![LanguageTag::new("en".to_owned())]))
+    .set_ui_locales_supported(Some(["en", "de"].map(|tag| LanguageTag::new(tag.to_owned())).to_vec()))
     .set_claims_parameter_supported(Some(true))
     // R54: said plainly, and refused with their own error codes. `request_uri` is taken for supported when it is not named.
     .set_request_parameter_supported(Some(false))
@@ -242,7 +242,7 @@ mod tests {
             ("claims_parameter_supported", json!(true)),
             ("request_parameter_supported", json!(false)),
             ("request_uri_parameter_supported", json!(false)),
-            ("ui_locales_supported", json!(["en"])),
+            ("ui_locales_supported", json!(["en", "de"])),
             ("acr_values_supported", json!([ACR_PASSWORD])),
         ] {
             assert_eq!(document[name], expected, "{name}");

@@ -10,7 +10,7 @@ use askama::Template;
 
 pub use self::console::Seated;
 pub use self::lang::Lang;
-pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem};
+pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem, at_least};
 use self::words::{first_letter, pieces};
 
 mod console;
@@ -181,6 +181,13 @@ pub struct Consent {
     pub person: Person,
 }
 
+impl Consent {
+    /// What a scope is called in the page's language.
+    fn title<'a>(&self, scope: &'a ScopeInWords) -> Cow<'a, str> {
+        scope.title_in(self.frame.lang)
+    }
+}
+
 /// A request that ends here. Never a redirect (RFC 6749 §4.1.2.1).
 #[derive(Clone, Template)]
 #[template(path = "refused.html")]
@@ -291,6 +298,8 @@ pub struct Profile {
     pub email_verified: bool,
 }
 
+#[cfg(test)]
+mod german_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

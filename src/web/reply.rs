@@ -75,8 +75,14 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
 
 /// What every page carries; in the language that the person chose, else in one that the browser asks for.
 pub(super) fn frame(app: &App, req: &HttpRequest) -> Frame {
+    frame_in(app, req, &[])
+}
+
+/// The same; where the person chose no language, one of `ui_locales` goes before those of the browser (OIDC Core §3.1.2.1): the person
+/// chose it in the app that they come from.
+pub(super) fn frame_in(app: &App, req: &HttpRequest, ui_locales: &[String]) -> Frame {
     Frame {
-        lang: cookies::lang(app, req).unwrap_or_else(|| {
+        lang: cookies::lang(app, req).or_else(|| Lang::spoken(&ui_locales.join(" "))).unwrap_or_else(|| {
             let asked = req.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
             Lang::asked_for(asked.unwrap_or_default())
         }),

@@ -38,6 +38,7 @@ mod introspection;
 mod journey;
 mod jwks;
 mod kill9;
+mod languages;
 mod layout;
 mod leaks;
 mod lifetimes;

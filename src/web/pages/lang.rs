@@ -20,19 +20,18 @@ type Words = HashMap<String, String>;
 
 /// The German words, by the English ones. A file that cannot be read would leave its pages in English; a test reads each.
 static GERMAN: LazyLock<Words> = LazyLock::new(|| {
-    [
-        include_str!("../../../templates/words/de/frame.json"),
-        include_str!("../../../templates/words/de/sign_in.json"),
-        include_str!("../../../templates/words/de/account.json"),
-        include_str!("../../../templates/words/de/factors.json"),
-        include_str!("../../../templates/words/de/keys.json"),
-        include_str!("../../../templates/words/de/console.json"),
-    ]
-    .into_iter()
-    .filter_map(|text| serde_json::from_str::<Words>(text).ok())
-    .flatten()
-    .collect()
+    GERMAN_FILES.into_iter().filter_map(|text| serde_json::from_str::<Words>(text).ok()).flatten().collect()
 });
+
+/// What the German words are read from.
+pub(super) const GERMAN_FILES: [&str; 6] = [
+    include_str!("../../../templates/words/de/frame.json"),
+    include_str!("../../../templates/words/de/sign_in.json"),
+    include_str!("../../../templates/words/de/account.json"),
+    include_str!("../../../templates/words/de/factors.json"),
+    include_str!("../../../templates/words/de/keys.json"),
+    include_str!("../../../templates/words/de/console.json"),
+];
 
 impl Lang {
     /// Every language.
@@ -57,6 +56,11 @@ impl Lang {
     /// The first language of an `Accept-Language` (RFC 9110 §12.5.4) or `ui_locales` (OIDC Core §3.1.2.1) that we speak. Browsers send
     /// them in the order of preference; one that is refused (`q=0`) is passed over.
     pub fn asked_for(header: &str) -> Self {
+        Self::spoken(header).unwrap_or_default()
+    }
+
+    /// The same; `None` where we speak none of them.
+    pub fn spoken(header: &str) -> Option<Self> {
         let ranges = header.split([',', ' ']).map(str::trim).filter(|range| !range.is_empty());
         let wanted = ranges.filter_map(|range| {
             let (tag, weight) = range.split_once(';').unwrap_or((range, ""));
@@ -64,7 +68,7 @@ impl Lang {
             let primary = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
             primary.parse().ok().filter(|_| !refused)
         });
-        wanted.into_iter().next().unwrap_or_default()
+        wanted.into_iter().next()
     }
 
     /// Our words in this language. Of text with numbers in it only the words around them are in the list: `{}` stands for each number.

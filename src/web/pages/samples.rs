@@ -8,6 +8,7 @@ pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"co
 
 /// Makes the samples; each value passes through `value`.
 struct Samples<'a> {
+    lang: Lang,
     value: &'a dyn Fn(&str) -> String,
 }
 
@@ -17,7 +18,11 @@ impl Samples<'_> {
     }
 
     fn frame(&self) -> Frame {
-        Frame { lang: Lang::En, product: self.text("CloudNexus Identity"), host: self.text("id.example.com") }
+        Frame {
+            lang: self.lang,
+            product: self.text("CloudNexus Identity"),
+            host: self.text("id.example.com"),
+        }
     }
 
     fn seat(&self, role: Role, here: &'static str) -> Seated {
@@ -240,10 +245,23 @@ const REASONS: [RefusedReason; 18] = [
 
 /// The samples with values as they usually are.
 pub(super) fn as_people_meet_them() -> Vec<(String, String)> {
-    Samples { value: &str::to_owned }.all()
+    in_lang(Lang::En)
 }
+
+/// The same in a language.
+pub(super) fn in_lang(lang: Lang) -> Vec<(String, String)> {
+    Samples { lang, value: &str::to_owned }.all()
+}
+
+/// The samples in a language with every value between [`MARKS`], so that what is left are our own words.
+pub(super) fn marked(lang: Lang) -> Vec<(String, String)> {
+    Samples { lang, value: &|value| format!("{}{value}{}", MARKS.0, MARKS.1) }.all()
+}
+
+/// What stands around a value in [`marked`]: of private use.
+pub(super) const MARKS: (char, char) = ('\u{e000}', '\u{e001}');
 
 /// The samples with [`HOSTILE`] for every value.
 pub(super) fn hostile() -> Vec<(String, String)> {
-    Samples { value: &|_| HOSTILE.to_owned() }.all()
+    Samples { lang: Lang::En, value: &|_| HOSTILE.to_owned() }.all()
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use scraper::{ElementRef, Html, Selector};
 
-use super::samples::{HOSTILE, as_people_meet_them, hostile};
+use super::Lang;
+use super::samples::{HOSTILE, as_people_meet_them, hostile, in_lang};
 use crate::web::assets::{self, find};
 
 fn select<'a>(page: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {
@@ -76,10 +77,12 @@ fn a_page_has_nothing_inline_and_nothing_from_elsewhere() {
 /// WCAG 2.2: 2.4.2 page titled, 3.1.1 language, 1.3.1 structure, 4.1.2 names and roles.
 #[test]
 fn a_page_is_readable_by_machines_that_read_to_people() {
-    for (name, html) in as_people_meet_them() {
+    let pages =
+        Lang::ALL.into_iter().flat_map(|lang| in_lang(lang).into_iter().map(move |page| (lang, page)));
+    for (lang, (name, html)) in pages {
         let page = Html::parse_document(&html);
         assert!(html.starts_with("<!doctype html>"), "{name}");
-        assert_eq!(select(&page, "html[lang=en]").len(), 1, "{name}");
+        assert_eq!(select(&page, &format!("html[lang={}]", lang.tag())).len(), 1, "{name}");
         for landmark in ["title", "h1", "main", "body > header", "body > footer", "main h1"] {
             assert_eq!(select(&page, landmark).len(), 1, "{name}: {landmark}");
         }
@@ -102,7 +105,11 @@ fn a_page_is_readable_by_machines_that_read_to_people() {
             }
         }
         let told = select(&page, "[role=alert]").len();
-        assert_eq!(told == 1, select(&page, "title")[0].inner_html().starts_with("Error: "), "{name}");
+        assert_eq!(
+            told == 1,
+            select(&page, "title")[0].inner_html().starts_with(&*lang.say("Error:")),
+            "{name}"
+        );
     }
 }
 
@@ -165,16 +172,23 @@ fn the_names_that_tools_look_for_are_there() {
 #[ignore = "writes the samples into target/pages/, for people to look at"]
 fn write_samples() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pages");
+    drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(folder.join("assets")).unwrap();
     for (name, html) in as_people_meet_them() {
         fs::write(folder.join(format!("{name}.html")), html.replace("\"/assets/", "\"assets/")).unwrap();
+    }
+    for (name, html) in in_lang(Lang::De) {
+        fs::write(folder.join(format!("german_{name}.html")), html.replace("\"/assets/", "\"assets/"))
+            .unwrap();
     }
     for (name, html) in hostile() {
         fs::write(folder.join(format!("hostile_{name}.html")), html.replace("\"/assets/", "\"assets/"))
             .unwrap();
     }
-    for name in ["app.css", "form_post.js", "reveal.js", "favicon.svg"] {
-        let file = assets::asset_url(name).strip_prefix(assets::ROOT).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("static");
+    for entry in fs::read_dir(root).unwrap() {
+        let name = entry.unwrap().file_name();
+        let file = assets::asset_url(name.to_str().unwrap()).strip_prefix(assets::ROOT).unwrap();
         fs::write(folder.join("assets").join(file), find(file).unwrap().asset.bytes).unwrap();
     }
 }

@@ -4,6 +4,9 @@
 //! with a reason.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+
+use super::Lang;
 
 /// Why the sign-in page is shown again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,15 @@ impl ScopeInWords {
         Self { title: title.into(), explanation }
     }
 
+    /// The short phrase in a language; a word of somebody's API stays as it is.
+    pub fn title_in(&self, lang: Lang) -> Cow<'_, str> {
+        if matches!(self.title, Cow::Borrowed(_)) {
+            lang.say(&self.title)
+        } else {
+            Cow::Borrowed(&self.title)
+        }
+    }
+
     /// The phrases of a whole scope: who the person is, from the least to the most telling; then what the app's own services
     /// allow; and last for how long, because it holds for everything above it.
     pub fn list<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Self> {
@@ -106,6 +118,11 @@ impl AccessLife {
             }
         }
     }
+}
+
+/// How long a new password has to be.
+pub fn at_least(characters: impl Display) -> String {
+    format!("At least {characters} characters.")
 }
 
 /// Why a request ends at a page of ours.

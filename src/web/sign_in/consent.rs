@@ -31,7 +31,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
     let unassured = is_unassured(request);
     let target = request.destination.redirect_uri();
     let page = Consent {
-        frame: reply::frame(&app, &req),
+        frame: reply::frame_in(&app, &req, &request.ui_locales),
         form: Form { action: "/consent", csrf_token: csrf::token(&app, &browser, true), request: sealed },
         app: asking_app(&request.client, unassured),
         redirect_host: redirect_uri::shown_host(target),

@@ -118,7 +118,7 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
         .map(|live| person(&live.user));
     let username = named.map(str::to_owned).or_else(|| again.as_ref().map(|person| person.login.clone()));
     let page = SignIn {
-        frame: reply::frame(app, req),
+        frame: reply::frame_in(app, req, request.as_ref().map_or(&[], |r| r.ui_locales.as_slice())),
         form: Form {
             action: "/sign-in",
             csrf_token: csrf::token(app, &browser, false),

@@ -22,7 +22,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
     };
     let Some(live) = choice.live else { return reply::see_other(&format!("/sign-in?request={sealed}")) };
     let page = SelectAccount {
-        frame: reply::frame(&app, &req),
+        frame: reply::frame_in(&app, &req, &choice.request.ui_locales),
         form: Form {
             action: "/select-account",
             csrf_token: csrf::token(&app, &browser, true),
