@@ -4,6 +4,7 @@
 
 mod fetch;
 mod hashing;
+mod mail;
 mod master_key;
 mod refusals;
 mod remote_keys;
@@ -28,6 +29,7 @@ use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
+pub use self::mail::{Letter, Mail, Mailer, Written, newest};
 pub use self::refusals::Refusals;
 pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;
@@ -60,6 +62,8 @@ pub struct App {
     pub limits: Limits,
     /// Password hashing, bounded.
     pub hashing: Hashing,
+    /// The way out for mail.
+    pub mail: Mail,
     uses: Uses,
     refusals: Refusals,
     fetcher: Fetcher,
@@ -108,6 +112,9 @@ pub enum StartError {
     /// What is needed to fetch from others cannot be used.
     #[error("outbound.extra_ca {0}")]
     Outbound(String),
+    /// Mail cannot leave as the settings say.
+    #[error("{0}")]
+    Mail(String),
     /// The keys in the database cannot be used.
     #[error("signing keys: {0}")]
     Keys(String),
@@ -129,6 +136,7 @@ impl App {
             problem: e.to_string(),
         };
         let fetcher = Fetcher::new(&settings.outbound).map_err(StartError::Outbound)?;
+        let mail = Mail::open(&settings).map_err(StartError::Mail)?;
         let options = store_options(&settings, role);
         let found = migrate::look(&options).map_err(refused)?;
         let (master, made) = master_key::load_or_make(&settings.master_key_file, found.fresh, &entropy)?;
@@ -185,6 +193,7 @@ impl App {
             counters,
             limits,
             hashing,
+            mail,
             uses: Uses::default(),
             refusals: Refusals::default(),
             fetcher,

@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod keys;
 mod load;
+mod mail;
 mod place;
 mod rows;
 mod stated;
@@ -24,6 +25,7 @@ mod values;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Shown, Source, load, process_environment};
+pub use mail::Mail;
 pub use stated::{
     ApiKeys, Audit, Database, Leaks, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens,
 };
@@ -72,6 +74,8 @@ pub struct Settings {
     pub gateway: Gateway,
     /// What this server may fetch from others.
     pub outbound: Outbound,
+    /// How mail leaves.
+    pub mail: Mail,
     /// Password policy and cost.
     pub passwords: Passwords,
     /// What a caller may send and how fast.

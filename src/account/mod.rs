@@ -1,5 +1,6 @@
 //! Floor 1: people. Names, passwords, what is known of a person; pure rules.
 
+pub mod browser;
 pub mod password;
 pub mod role;
 pub mod throttle;

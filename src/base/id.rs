@@ -94,6 +94,8 @@ ids! {
     OrganizationId,
     /// A trust rule of a service account.
     RuleId,
+    /// A mail on its way; its `Message-ID`, so that whoever gets it twice knows it for one.
+    MailId,
 }
 
 /// The id of an OAuth client: text, because an administrator may bring one.

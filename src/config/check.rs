@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::error::ConfigError;
-use super::rows;
 use super::stated::{Leaks, ROWS, Stated, StatedOutbound};
 use super::values::{DatabaseUrl, Issuer, is_loopback};
 use super::{Gateway, Log, Outbound, Settings, Tls};
+use super::{mail, rows};
 use crate::api_key::route_table::RouteTable;
 use crate::base::secret::Secret;
 
@@ -32,6 +32,7 @@ pub(super) fn check(
         Some(text) => path(text).map_err(|p| refuse("master_key_file", &p))?,
         None => data_dir.join("master.key"),
     };
+    let public_url_host = public_url.host().to_owned();
     let settings = Settings {
         public_url,
         listen,
@@ -64,6 +65,7 @@ pub(super) fn check(
                 .map_err(|mistake| rows::refused(&mistake, place))?,
         },
         outbound: outbound(stated.outbound, &refuse)?,
+        mail: mail::check(stated.mail, &public_url_host, &refuse)?,
         passwords: stated.passwords,
         limits: stated.limits,
         database: stated.database,
@@ -98,7 +100,7 @@ fn outbound(stated: StatedOutbound, refuse: Refuse) -> Result<Outbound, ConfigEr
     Ok(Outbound { allow: stated.allow, extra_ca })
 }
 
-type Refuse<'a> = &'a dyn Fn(&str, &str) -> ConfigError;
+pub(super) type Refuse<'a> = &'a dyn Fn(&str, &str) -> ConfigError;
 
 /// The issuer; when none is set, this machine's name and the port that is listened on.
 fn public_url(
@@ -208,7 +210,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn path(text: &str) -> Result<PathBuf, String> {
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.trim().is_empty() || text.contains('\0') {
         return Err("the path of a file or folder is needed".to_owned());
     }

@@ -216,6 +216,9 @@ fn throw_away(folder: &Path) -> Vec<(String, Value)> {
         ("data_dir".to_owned(), text(folder)),
         ("database_url".to_owned(), Value::from(format!("sqlite:{}", folder.join("cnx.db").display()))),
         ("master_key_file".to_owned(), text(&folder.join("master.key"))),
+        // Nobody gets mail from a server that is tried out: it lies in the folder, and `/dev/mail` shows it.
+        ("mail.folder".to_owned(), text(&folder.join("mail"))),
+        ("mail.smtp_url".to_owned(), Value::from(figment::value::Empty::None)),
     ]
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Stated {
     pub(super) audit: Audit,
     pub(super) gateway: StatedGateway,
     pub(super) outbound: StatedOutbound,
+    pub(super) mail: StatedMail,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
     pub(super) database: Database,
@@ -61,6 +62,14 @@ pub(super) struct StatedGateway {
 pub(super) struct StatedOutbound {
     pub(super) allow: Vec<String>,
     pub(super) extra_ca: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatedMail {
+    pub(super) smtp_url: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) folder: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -225,6 +234,7 @@ impl Default for Stated {
             audit: Audit::default(),
             gateway: StatedGateway::default(),
             outbound: StatedOutbound::default(),
+            mail: StatedMail::default(),
             passwords: Passwords::default(),
             limits: Limits::default(),
             database: Database::default(),
@@ -382,4 +392,4 @@ pub(super) const CHOICES: &[(&str, &[&str])] = &[
 pub(super) const ROWS: &str = "gateway.routes";
 
 /// Settings whose value is never shown, wholly or in part.
-pub(super) const SECRET: &[&str] = &["database_url", "redis_url"];
+pub(super) const SECRET: &[&str] = &["database_url", "redis_url", "mail.smtp_url"];

@@ -110,6 +110,8 @@ pub enum Act<'a> {
     ConsentGiven(UserId, &'a ClientId),
     /// A person said no.
     ConsentDenied(UserId, &'a ClientId),
+    /// A person took back what they had allowed.
+    ConsentWithdrawn(UserId, &'a ClientId),
     /// Tokens were issued for a person.
     TokensIssued(UserId, &'a ClientId, FamilyId),
     /// A client got a token for itself.
@@ -191,6 +193,7 @@ impl Act<'_> {
             }
             Self::ConsentGiven(id, of) => (Name::ConsentGiven, user(id), client(of)),
             Self::ConsentDenied(id, of) => (Name::ConsentDenied, user(id), client(of)),
+            Self::ConsentWithdrawn(id, of) => (Name::ConsentWithdrawn, user(id), client(of)),
             Self::TokensIssued(id, of, all) => {
                 details = json!({ "family": all });
                 (Name::TokensIssued, client(of), user(id))

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::audit::{Act, By, Name, Record};
+use super::mail::{self, LinkFor};
 use super::session;
+use super::sign_in::link;
 use crate::account::password::{self, PasswordHash};
 use crate::account::role::Role;
 use crate::account::user::User;
@@ -12,9 +14,10 @@ use crate::app::App;
 use crate::base::fault::Fault;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::links::LinkPurpose;
-use crate::store::{StoreError, links, users};
+use crate::store::{StoreError, factors, links, users};
 
 /// A person to be added.
 #[derive(Debug)]
@@ -115,7 +118,11 @@ pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
     }
     let password = match person.password {
         None => None,
-        Some(text) => Some(new_password(app, text, &username, email.as_deref()).await?),
+        // Whoever is new has nothing beside it.
+        Some(text) => {
+            let least = app.settings.passwords.min_length;
+            Some(new_password(app, text, (&username, email.as_deref()), least).await?)
+        }
     };
     let now = app.now();
     Ok(User {
@@ -134,17 +141,27 @@ pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
     })
 }
 
-/// Checks a new password against the policy and hashes it.
+/// How short a password may be beside a second factor, in characters (S-L1; NIST SP 800-63B-4 §3.1.1.2).
+const BESIDE_A_FACTOR: usize = 8;
+
+/// How many characters the password of a person needs at least: as the settings say where it is all that they have.
+pub async fn least_length(app: &App, user: UserId) -> Result<usize, OAuthError> {
+    let least = app.settings.passwords.min_length;
+    let has_factor = app.store.read(move |conn| factors::has_any(conn, user)).await?;
+    Ok(if has_factor { least.min(BESIDE_A_FACTOR) } else { least })
+}
+
+/// Checks a new password of `least` characters or more against the policy and hashes it; user name and address are what is guessed first.
 pub async fn new_password(
     app: &App,
     text: Secret<String>,
-    username: &str,
-    email: Option<&str>,
+    (username, email): (&str, Option<&str>),
+    least: usize,
 ) -> Result<PasswordHash, PersonError> {
     let context =
         [username, email.unwrap_or_default(), "CloudNexus Identity", app.settings.public_url.host()];
     let context = context.map(str::to_owned);
-    let (checked, least) = (text.clone(), app.settings.passwords.min_length);
+    let checked = text.clone();
     // Judging a password takes milliseconds: not on the thread that answers requests.
     let judged = tokio::task::spawn_blocking(move || {
         password::check_policy(&checked, &context.each_ref().map(String::as_str), least)
@@ -217,16 +234,100 @@ pub async fn set_disabled(app: &App, by: &By, user: UserId, disabled: bool) -> R
 /// Sets a password; every session, token and open link of before ends.
 pub async fn set_password(app: &App, by: &By, user: &User, text: Secret<String>) -> Result<(), PersonError> {
     let now = app.now();
-    let hash = new_password(app, text, &user.username, user.email.as_deref()).await?;
+    let least = least_length(app, user.id).await?;
+    let hash = new_password(app, text, (&user.username, user.email.as_deref()), least).await?;
     let id = user.id;
     let record =
         Record::new(app, &Act::Did(Name::UserPasswordSet, id.to_string().into(), Value::Null), by, now);
     record
         .with(app, move |conn| {
             users::set_password(conn, id, &hash, now)?;
-            links::void(conn, LinkPurpose::SetPassword, Some(id), now)?;
+            links::void_all(conn, id, now)?;
             session::end_all(conn, id, now)
         })
         .await?;
     Ok(())
+}
+
+/// Somebody who was invited.
+#[derive(Debug)]
+pub struct Invited {
+    /// Them.
+    pub user: User,
+    /// The link by which they set their password, to be shown once to whoever invited them; `None` when it went by mail.
+    pub link: Option<String>,
+}
+
+/// Adds a person who sets their password by a link: it goes to their address, or where mail is off or there is none it is given back.
+pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, PersonError> {
+    let mut user = check(app, NewPerson { password: None, email_verified: false, ..person }).await?;
+    if user.is_admin() && !app.store.read(users::has_owner).await? {
+        user.role = Role::Owner;
+    }
+    let now = app.now();
+    let invitation = invitation(app, &user, now);
+    let (row, new) = (user.clone(), invitation.clone());
+    let record = Record::new(app, &added(&user), by, now);
+    record
+        .with(app, move |conn| {
+            users::insert(conn, &row)?;
+            if row.is_admin() {
+                links::void(conn, LinkPurpose::SetUp, None, now)?;
+            }
+            links::insert(conn, &new.link)?;
+            new.post.put(conn)
+        })
+        .await?;
+    app.mail.wake();
+    Ok(Invited { user, link: invitation.shown() })
+}
+
+/// Sends a new invitation to somebody who has not set a password yet; the one of before stops working.
+pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, PersonError> {
+    if user.password.is_some() || !user.is_active() {
+        return Err(PersonError::Field {
+            field: "user",
+            problem: "only who is active and has set no password yet is invited again".to_owned(),
+        });
+    }
+    let now = app.now();
+    let (id, invitation) = (user.id, invitation(app, user, now));
+    let new = invitation.clone();
+    let act = Act::Did(Name::UserLinkMade, id.to_string().into(), json!({ "purpose": "invite" }));
+    Record::new(app, &act, by, now)
+        .with(app, move |conn| {
+            links::void(conn, LinkPurpose::Invite, Some(id), now)?;
+            links::insert(conn, &new.link)?;
+            new.post.put(conn)
+        })
+        .await?;
+    app.mail.wake();
+    Ok(Invited { user: user.clone(), link: invitation.shown() })
+}
+
+/// An invitation that is written and not sent.
+#[derive(Clone)]
+struct Invitation {
+    link: links::Link,
+    post: mail::Post,
+    url: Secret<String>,
+}
+
+impl Invitation {
+    /// The link, where it does not go by mail.
+    fn shown(&self) -> Option<String> {
+        (!self.post.is_some()).then(|| self.url.reveal().clone())
+    }
+}
+
+fn invitation(app: &App, user: &User, now: Timestamp) -> Invitation {
+    // Only where it goes by mail does it show that the address is theirs.
+    let to = user.email.clone().filter(|_| app.mail.is_on());
+    let (token, link) = link::make(app, LinkPurpose::Invite, user.id, to.clone(), now);
+    let url = link::url(app, LinkPurpose::Invite, &token);
+    let post = match &to {
+        Some(to) => mail::send_link(app, user, to, (LinkFor::Invite, url.reveal()), now, link.expires_at),
+        None => mail::Post::default(),
+    };
+    Invitation { link, post, url }
 }

@@ -89,3 +89,10 @@ pub fn end_all(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<(), Stor
     families::revoke_of_user(conn, user, now)?;
     Ok(())
 }
+
+/// Ends every session of a person but `keep`, and revokes every family that did not come of that one.
+pub fn end_others(conn: &mut Conn, user: UserId, keep: SessionId, now: Timestamp) -> Result<(), StoreError> {
+    sessions::end_of_user_but(conn, user, keep, now)?;
+    families::revoke_of_user_but(conn, user, keep, now)?;
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Floor 5: a timer fires. Each job is one file; all of them may run on every node at once.
 
+pub mod deliver_mail;
 pub mod feed;
 pub mod flush_usage;
 pub mod key_reminders;
@@ -33,6 +34,7 @@ impl Jobs {
             tokio::spawn(write_refusals::run(Arc::clone(app))),
             tokio::spawn(remind_of_rotation::run(Arc::clone(app))),
             tokio::spawn(prune_audit::run(Arc::clone(app))),
+            tokio::spawn(deliver_mail::run(Arc::clone(app))),
         ])
     }
 }

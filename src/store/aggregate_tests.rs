@@ -245,6 +245,7 @@ fn a_link_is_used_up_by_one_of_many_and_not_after_its_time() {
         let link = Link {
             fingerprint: fingerprint(1),
             purpose: LinkPurpose::SetPassword,
+            email: None,
             user: Some(user_id(1)),
             created_at: NOW,
             expires_at: NOW.plus(60),

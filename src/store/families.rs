@@ -126,6 +126,46 @@ pub fn revoke_of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<u
     Ok(diesel::update(rows).set(families::revoked_at.eq(now.as_secs())).execute(conn)?)
 }
 
+/// Revokes everything that speaks for a person but what came of one sign-in; how many.
+pub fn revoke_of_user_but(
+    conn: &mut Conn,
+    user: UserId,
+    keep: SessionId,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let elsewhere =
+        families::session_id.is_null().or(families::session_id.assume_not_null().ne(keep.to_vec()));
+    let rows = families::table
+        .filter(families::user_id.eq(user.to_vec()))
+        .filter(families::revoked_at.is_null())
+        .filter(elsewhere.assume_not_null());
+    Ok(diesel::update(rows).set(families::revoked_at.eq(now.as_secs())).execute(conn)?)
+}
+
+/// The clients that hold live access of a person: since when, and when it was last used.
+pub fn by_client(
+    conn: &mut Conn,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<(ClientId, Timestamp, Timestamp)>, StoreError> {
+    let rows = families::table
+        .filter(families::user_id.eq(user.to_vec()))
+        .filter(families::revoked_at.is_null())
+        .filter(families::expires_at.gt(now.as_secs()))
+        .group_by(families::client_id)
+        .select((
+            families::client_id,
+            diesel::dsl::min(families::created_at).assume_not_null(),
+            diesel::dsl::max(families::rotated_at).assume_not_null(),
+        ))
+        .load::<(String, i64, i64)>(conn)?;
+    rows.into_iter()
+        .map(|(id, began, used)| {
+            Ok((client_id(id)?, Timestamp::from_secs(began), Timestamp::from_secs(used)))
+        })
+        .collect()
+}
+
 /// Revokes everything that a person gave a client; how many.
 pub fn revoke_of_consent(
     conn: &mut Conn,

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::conn::Conn;
+use super::conn::{Conn, on_both};
 use super::error::StoreError;
 use super::row::{Rows, fingerprint, must, time, words};
 use super::schema::sessions;
@@ -160,6 +160,47 @@ pub fn end_of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<usiz
     let rows =
         sessions::table.filter(sessions::user_id.eq(user.to_vec())).filter(sessions::ended_at.is_null());
     Ok(diesel::update(rows).set(sessions::ended_at.eq(now.as_secs())).execute(conn)?)
+}
+
+/// Ends all sessions of a person but one; how many.
+pub fn end_of_user_but(
+    conn: &mut Conn,
+    user: UserId,
+    keep: SessionId,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let rows = sessions::table
+        .filter(sessions::user_id.eq(user.to_vec()))
+        .filter(sessions::id.ne(keep.to_vec()))
+        .filter(sessions::ended_at.is_null());
+    Ok(diesel::update(rows).set(sessions::ended_at.eq(now.as_secs())).execute(conn)?)
+}
+
+/// Up to `limit` live sessions of a person that were used within `idle` seconds, the newest first; those with a smaller id than `after`.
+/// An id begins with the time at which it was made.
+pub fn page_of_user(
+    conn: &mut Conn,
+    user: UserId,
+    (now, idle): (Timestamp, i64),
+    after: Option<SessionId>,
+    limit: i64,
+) -> Result<Vec<SessionRow>, StoreError> {
+    let rows: Rows<Row> = on_both!(conn, c => {
+        let mut query = sessions::table
+            .filter(sessions::user_id.eq(user.to_vec()))
+            .filter(sessions::ended_at.is_null())
+            .filter(sessions::expires_at.gt(now.as_secs()))
+            .filter(sessions::last_seen_at.gt(now.minus(idle).as_secs()))
+            .order(sessions::id.desc())
+            .limit(limit)
+            .select(sessions::all_columns)
+            .into_boxed();
+        if let Some(after) = after {
+            query = query.filter(sessions::id.lt(after.to_vec()));
+        }
+        query.load::<Row>(c)
+    });
+    rows?.into_iter().map(session).collect()
 }
 
 fn session(row: Row) -> Result<SessionRow, StoreError> {

@@ -175,6 +175,39 @@ pub fn update(conn: &mut Conn, user: &User) -> Result<bool, StoreError> {
     changed(conn, user.id, rows, user.updated_at)
 }
 
+/// Sets a person's address, and whether it was shown to be theirs; whether they exist.
+pub fn set_email(
+    conn: &mut Conn,
+    id: UserId,
+    email: &str,
+    verified: bool,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let rows = diesel::update(users::table.find(id.to_vec()))
+        .set((
+            users::email.eq(email),
+            users::email_verified.eq(verified),
+            users::updated_at.eq(now.as_secs()),
+        ))
+        .execute(conn)
+        .map_err(|e| duplicate(e, &["username", "email"]))?;
+    changed(conn, id, rows, now)
+}
+
+/// Sets what a person says of themselves: the name to show, and their language; whether they exist.
+pub fn set_profile(
+    conn: &mut Conn,
+    id: UserId,
+    name: Option<&str>,
+    locale: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let rows = diesel::update(users::table.find(id.to_vec()))
+        .set((users::name.eq(name), users::locale.eq(locale), users::updated_at.eq(now.as_secs())))
+        .execute(conn)?;
+    changed(conn, id, rows, now)
+}
+
 /// Sets a new password; whether the person exists.
 pub fn set_password(
     conn: &mut Conn,

@@ -8,12 +8,14 @@ mod console;
 mod cookies;
 mod cors;
 mod csrf;
+mod dev_mail;
 mod extract;
 mod gateway;
 mod headers;
 mod health;
 mod oauth;
 pub mod pages;
+mod recovery;
 mod refuse;
 mod reply;
 mod seat;
@@ -130,7 +132,16 @@ routes! {
     // Pages for people
     "/"                                       Page   { GET console::home }
     // Their own account
-    "/account"                                Page for Member { GET account::profile::show }
+    "/account"                                Page for Member { GET account::profile::show, POST account::profile::save }
+    "/account/email"                          Page for Member { GET account::email::show, POST account::email::submit }
+    "/account/password"                       Page for Member { GET account::password::show, POST account::password::submit }
+    "/account/sessions"                       Page for Member { GET account::sessions::show, POST account::sessions::end }
+    "/account/sessions/others"                Page for Member { POST account::sessions::end_others }
+    "/account/apps"                           Page for Member { GET account::apps::show, POST account::apps::revoke }
+    "/account/activity"                       Page for Member { GET account::activity::show }
+    "/forgot-password"                        Page   { GET recovery::show, POST recovery::submit }
+    "/verify-email"                           Page   { GET recovery::show_verify_email, POST recovery::verify_email }
+    "/dev/mail"                               Page   { GET dev_mail::show }
     "/sign-in"                                Page   { GET password::show, POST password::submit }
     "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
     "/consent"                                Page   { GET consent::show, POST consent::submit }

@@ -8,11 +8,16 @@ use std::borrow::Cow;
 
 use askama::Template;
 
+pub use self::account::{
+    Activity, AppLine, Apps, ChangeEmail, ChangePassword, DevMail, EventLine, ForgotPassword, MailLine,
+    MailShown, Profile, SessionLine, Sessions, VerifyEmail, When,
+};
 pub use self::console::Seated;
 pub use self::lang::Lang;
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem, at_least};
 use self::words::{first_letter, pieces};
 
+mod account;
 mod console;
 mod lang;
 mod words;
@@ -130,6 +135,8 @@ pub struct SignIn {
     pub username: String,
     /// Who is signed in, where the app wants a fresh sign-in of theirs (`prompt=login`, `max_age`).
     pub again: Option<Person>,
+    /// Whether this server sends mail, so that a forgotten password can be replaced by a link.
+    pub mail: bool,
     /// A friendly word from us, such as "Your password is set."
     pub notice: Option<&'static str>,
     /// What went wrong at the last try.
@@ -280,22 +287,6 @@ pub struct SetPassword {
     pub min_length: usize,
     /// What went wrong at the last try.
     pub problems: Problems,
-}
-
-/// A person's own page; button `sign-out-confirm`: it is the same act as on the page that asks.
-#[derive(Clone, Template)]
-#[template(path = "account/profile.html")]
-pub struct Profile {
-    /// Common to all pages of somebody who is signed in.
-    pub seat: Seated,
-    /// To `/sign-out`.
-    pub form: Form,
-    /// The user name.
-    pub username: String,
-    /// The address, where there is one.
-    pub email: Option<String>,
-    /// Whether the address was verified.
-    pub email_verified: bool,
 }
 
 #[cfg(test)]

@@ -250,7 +250,7 @@ pub(super) fn fields(mut page: HttpResponse) -> HttpResponse {
 pub(super) fn stale_link(req: &HttpRequest, purpose: LinkPurpose) -> HttpResponse {
     let reason = match purpose {
         LinkPurpose::SetUp => RefusedReason::SetUpSpent,
-        LinkPurpose::SetPassword => RefusedReason::LinkSpent,
+        _ => RefusedReason::LinkSpent,
     };
     render(req, StatusCode::BAD_REQUEST, Told::of(reason, "link_spent"))
 }

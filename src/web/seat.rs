@@ -42,8 +42,15 @@ impl Seat {
 
     /// What a page of theirs carries; `here` is its place in the menu.
     pub(super) fn page(&self, app: &Node, req: &HttpRequest, here: &'static str) -> Seated {
+        let mut frame = reply::frame(app, req);
+        // What they chose for their account counts where they chose nothing for this browser.
+        if cookies::lang(app, req).is_none()
+            && let Some(lang) = self.user().locale.as_deref().and_then(|tag| tag.parse().ok())
+        {
+            frame.lang = lang;
+        }
         Seated {
-            frame: reply::frame(app, req),
+            frame,
             person: person(self.user()),
             role: self.role(),
             here,
@@ -82,6 +89,12 @@ pub(super) async fn posted(
     let seat = seat(app, req).await?;
     let form = csrf::form(app, req, payload, &seat.browser, true).await;
     Ok((seat, form.map_err(|error| refuse::form(req, error))?))
+}
+
+/// Who asks for a page that ends in something dangerous: who did not prove lately who they are does so before they type anything.
+pub(super) async fn seat_fresh(app: &Node, req: &HttpRequest) -> Result<Seat, HttpResponse> {
+    let seat = seat(app, req).await?;
+    if seat.is_fresh(app) { Ok(seat) } else { Err(reply::see_other(&sign_in_for(req))) }
 }
 
 /// The same for what is dangerous: who did not prove lately who they are does so first.

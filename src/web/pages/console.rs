@@ -41,7 +41,13 @@ const fn place(path: &'static str, name: &'static str, least: Role) -> Place {
 const CONSOLE: &[Place] = &[];
 
 /// The person's own account.
-const ACCOUNT: &[Place] = &[place("/account", "Profile", Role::Member)];
+const ACCOUNT: &[Place] = &[
+    place("/account", "Profile", Role::Member),
+    place("/account/password", "Password", Role::Member),
+    place("/account/sessions", "Where you are signed in", Role::Member),
+    place("/account/apps", "Connected apps", Role::Member),
+    place("/account/activity", "Recent activity", Role::Member),
+];
 
 impl Seated {
     /// Our words in the page's language.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::account::role::Role;
 
+mod account;
+
 /// A value that breaks out wherever it is not escaped, in text and in either kind of quotes, with a bidi override.
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
 
@@ -65,6 +67,7 @@ impl Samples<'_> {
             app: Some(self.app()),
             username: String::new(),
             again: None,
+            mail: false,
             notice: None,
             problem: None,
         }
@@ -205,19 +208,8 @@ impl Samples<'_> {
         };
         add("set_password", &set_password(Problems::default()));
         add("set_password_problems", &set_password(Problems(self.problems().0.split_off(1))));
-        let profile = Profile {
-            seat: self.seat(Role::Owner, "/account"),
-            form: self.form("/sign-out"),
-            username: self.text("ada"),
-            email: Some(self.text("ada@example.com")),
-            email_verified: true,
-        };
-        add("account", &profile);
-        let seat = Seated {
-            notice: Some(Cow::Borrowed("Your account is ready.")),
-            ..self.seat(Role::Member, "/account")
-        };
-        add("account_new", &Profile { seat, email: None, ..profile });
+        add("sign_in_mail", &SignIn { mail: true, ..self.sign_in() });
+        self.add_account(&mut add);
         pages
     }
 }

@@ -14,7 +14,7 @@ use crate::web::{Node, cookies, csrf, extract, refuse, reply};
 
 /// GET `/set-up?token=…`.
 pub(in crate::web) async fn show_set_up(app: Node, req: HttpRequest) -> HttpResponse {
-    let token = match token_that_works(&app, &req, LinkPurpose::SetUp).await {
+    let token = match set_up_token(&app, &req).await {
         Ok(token) => token,
         Err(answer) => return answer,
     };
@@ -48,7 +48,7 @@ pub(in crate::web) async fn set_up(app: Node, req: HttpRequest, payload: Payload
 
 /// GET `/set-password?token=…`.
 pub(in crate::web) async fn show_set_password(app: Node, req: HttpRequest) -> HttpResponse {
-    let token = match token_that_works(&app, &req, LinkPurpose::SetPassword).await {
+    let token = match asked_token(&req) {
         Ok(token) => token,
         Err(answer) => return answer,
     };
@@ -74,16 +74,16 @@ pub(in crate::web) async fn set_password(app: Node, req: HttpRequest, payload: P
     }
 }
 
-async fn token_that_works(
-    app: &Node,
-    req: &HttpRequest,
-    purpose: LinkPurpose,
-) -> Result<String, HttpResponse> {
+fn asked_token(req: &HttpRequest) -> Result<String, HttpResponse> {
     let query = extract::query(req).map_err(|error| refuse::page(req, &error))?;
-    let token = query.get("token").unwrap_or_default().to_owned();
-    match link::works(app, &token, purpose).await {
+    Ok(query.get("token").unwrap_or_default().to_owned())
+}
+
+async fn set_up_token(app: &Node, req: &HttpRequest) -> Result<String, HttpResponse> {
+    let token = asked_token(req)?;
+    match link::sets_up(app, &token).await {
         Ok(true) => Ok(token),
-        Ok(false) => Err(refuse::stale_link(req, purpose)),
+        Ok(false) => Err(refuse::stale_link(req, LinkPurpose::SetUp)),
         Err(error) => Err(refuse::page(req, &error)),
     }
 }
@@ -131,8 +131,8 @@ async fn set_password_page(
     token: &str,
     problems: Problems,
 ) -> HttpResponse {
-    let username = match link::whose(app, token).await {
-        Ok(Some(username)) => username,
+    let (username, min_length) = match link::whose(app, token).await {
+        Ok(Some(found)) => found,
         Ok(None) => return refuse::stale_link(req, LinkPurpose::SetPassword),
         Err(error) => return refuse::page(req, &error),
     };
@@ -146,7 +146,7 @@ async fn set_password_page(
         },
         link: token.to_owned(),
         username,
-        min_length: app.settings.passwords.min_length,
+        min_length,
         problems,
     };
     cookies::with_mark(app, reply::page(req, &page), fresh)

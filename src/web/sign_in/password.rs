@@ -127,6 +127,7 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
         app: request.as_ref().map(|r| asking_app(&r.client, authorize::is_unassured(r))),
         username: username.unwrap_or_default(),
         again,
+        mail: app.mail.is_on(),
         notice: shown.notice,
         problem: shown.problem,
     };

@@ -37,6 +37,7 @@ const HOMES: &[(&str, &[&str], bool)] = &[
     ("redis", &["store/"], true),
     ("josekit", &["jose/"], true),
     ("reqwest", &["app/"], true),
+    ("lettre", &["app/"], true),
     ("pkcs1", &["jose/"], true),
     ("spki", &["jose/"], true),
     ("openssl_sys", &["jose/", "store/"], true),
