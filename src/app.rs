@@ -2,6 +2,7 @@
 //!
 //! One `App` is one node. Tests make one with a manual clock and seeded chance; the command line makes one beside a running server.
 
+mod counts;
 mod fetch;
 mod hashing;
 mod master_key;
@@ -26,6 +27,7 @@ use crate::store::limits::Limits;
 use crate::store::lock::ServeLock;
 use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 
+pub use self::counts::{ALLOWED, Counted, Counts};
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
 pub use self::refusals::Refusals;
@@ -61,6 +63,7 @@ pub struct App {
     /// Password hashing, bounded.
     pub hashing: Hashing,
     uses: Uses,
+    counts: Counts,
     refusals: Refusals,
     fetcher: Fetcher,
     remote_keys: RemoteKeys,
@@ -186,6 +189,7 @@ impl App {
             limits,
             hashing,
             uses: Uses::default(),
+            counts: Counts::default(),
             refusals: Refusals::default(),
             fetcher,
             remote_keys: RemoteKeys::default(),

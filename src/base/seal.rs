@@ -28,11 +28,13 @@ pub enum Purpose {
     PrivateKey,
     /// The secret of a `client_secret_jwt` client, in its row.
     ClientSecret,
+    /// A form of a page that is taken once.
+    FormOnce,
 }
 
 impl Purpose {
-    const ALL: [Self; 5] =
-        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret];
+    const ALL: [Self; 6] =
+        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret, Self::FormOnce];
 
     const fn label(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Purpose {
             Self::AccessToken => "cnx seal access token v1",
             Self::PrivateKey => "cnx seal private key v1",
             Self::ClientSecret => "cnx seal client secret v1",
+            Self::FormOnce => "cnx seal form once v1",
         }
     }
 }

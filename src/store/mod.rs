@@ -15,6 +15,7 @@ pub mod counters;
 pub mod error;
 pub mod families;
 mod integrity;
+pub mod key_uses;
 pub mod limits;
 pub mod links;
 pub mod lock;
@@ -33,6 +34,7 @@ pub mod spent;
 pub mod sweep;
 pub mod throttles;
 pub mod trust_rules;
+pub mod usage;
 pub mod users;
 mod writer;
 

@@ -9,12 +9,23 @@ use std::borrow::Cow;
 use askama::Template;
 
 pub use self::console::Seated;
+pub use self::keys::{
+    Amiss, EXPIRES, Example, Key, KeyEdit, KeyMade, KeyNew, KeyRevoke, KeyRotate, KeyRow, Keys, LIMITS,
+    LimitRow, OVERLAPS, TypedKey,
+};
 pub use self::lang::Lang;
+pub use self::moment::Moment;
+pub use self::plot::{Plot, Spark};
+pub use self::usage::{UsageChoice, UsagePage, class_words, outcome_words};
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem};
 use self::words::{first_letter, pieces};
 
 mod console;
+mod keys;
 mod lang;
+mod moment;
+mod plot;
+mod usage;
 mod words;
 
 /// What every page carries.
@@ -291,6 +302,8 @@ pub struct Profile {
     pub email_verified: bool,
 }
 
+#[cfg(test)]
+mod key_samples;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
