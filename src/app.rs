@@ -2,6 +2,7 @@
 //!
 //! One `App` is one node. Tests make one with a manual clock and seeded chance; the command line makes one beside a running server.
 
+mod counts;
 mod fetch;
 mod hashing;
 mod mail;
@@ -27,6 +28,7 @@ use crate::store::limits::Limits;
 use crate::store::lock::ServeLock;
 use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 
+pub use self::counts::{ALLOWED, Counted, Counts};
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
 pub use self::mail::{Letter, Mail, Mailer, Written, newest};
@@ -65,6 +67,7 @@ pub struct App {
     /// The way out for mail.
     pub mail: Mail,
     uses: Uses,
+    counts: Counts,
     refusals: Refusals,
     fetcher: Fetcher,
     remote_keys: RemoteKeys,
@@ -195,6 +198,7 @@ impl App {
             hashing,
             mail,
             uses: Uses::default(),
+            counts: Counts::default(),
             refusals: Refusals::default(),
             fetcher,
             remote_keys: RemoteKeys::default(),

@@ -50,6 +50,20 @@ impl Refusal {
             Self::RateLimited => "RATE_LIMITED",
         }
     }
+
+    /// The word in counts of requests. Never change one: rows carry it.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Disabled => "disabled",
+            Self::IpNotAllowed => "ip_not_allowed",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::RateLimited => "rate_limited",
+        }
+    }
 }
 
 /// One of at most two live secrets of a key.

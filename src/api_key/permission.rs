@@ -14,6 +14,10 @@ pub struct Permissions {
 /// More words than any key needs.
 const MOST: usize = 100;
 
+/// What our own `/v1` is about. Whoever holds a scope of these runs the server, so they are for administrators to give.
+pub const OURS: [&str; 8] =
+    ["keys", "audit", "users", "clients", "service-accounts", "organizations", "sessions", "signing-keys"];
+
 impl Permissions {
     /// Reads words; each is `resource:action` of small letters, digits, `.`, `_`, `-`, with `*` for a whole side, or `*` alone.
     pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
@@ -54,6 +58,20 @@ impl Permissions {
     /// The first of `wanted` that is not allowed.
     pub fn missing<'a>(&self, wanted: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         wanted.into_iter().find(|word| !self.covers(word))
+    }
+
+    /// The first word that is about more than the APIs of others: any resource at all (`*`, `*:read`), or one of ours ([`OURS`]).
+    pub fn beyond_apis(&self) -> Option<&str> {
+        let is_beyond = |word: &&String| match word.split_once(':') {
+            Some((resource, _)) => resource == "*" || OURS.contains(&resource),
+            None => true,
+        };
+        self.words.iter().find(is_beyond).map(String::as_str)
+    }
+
+    /// Whether a word stands for more than one action or resource.
+    pub fn has_wildcard(&self) -> bool {
+        self.words.iter().any(|word| word.contains('*'))
     }
 
     /// Whether everything is allowed that `other` allows: nobody gives away more than they have.
@@ -122,6 +140,23 @@ mod tests {
         assert!(of("instances:*").contains(&of("instances:read instances:write")));
         assert!(!of("instances:read").contains(&of("instances:*")));
         assert_eq!(of("a:b").missing(["a:b", "c:d"].into_iter()), Some("c:d"));
+    }
+
+    #[test]
+    fn what_is_about_everything_or_about_this_server_is_told() {
+        for (words, beyond) in [
+            ("instances:read", None),
+            ("instances:* volumes:write", None),
+            ("*", Some("*")),
+            ("*:*", Some("*:*")),
+            ("instances:read *:read", Some("*:read")),
+            ("keys:read", Some("keys:read")),
+            ("instances:read service-accounts:*", Some("service-accounts:*")),
+            ("audit.events:read", None),
+        ] {
+            assert_eq!(of(words).beyond_apis(), beyond, "{words}");
+        }
+        assert!(of("a:*").has_wildcard() && of("a:b *").has_wildcard() && !of("a:b").has_wildcard());
     }
 
     #[test]

@@ -103,6 +103,16 @@ impl App {
         self.snapshots.clients.load().by_id.get(id).cloned()
     }
 
+    /// Some apps, by name: their ids and names.
+    pub fn client_names(&self, most: usize) -> Vec<(ClientId, String)> {
+        let clients = self.snapshots.clients.load();
+        let name = |client: &Arc<Client>| (client.id.clone(), client.metadata.client_name.clone());
+        let mut all: Vec<(ClientId, String)> = clients.by_id.values().map(name).collect();
+        all.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
+        all.truncate(most);
+        all
+    }
+
     /// The service account of that id, disabled ones included.
     pub fn service_account(&self, id: &str) -> Option<Arc<ServiceAccount>> {
         let id: ClientId = id.parse().ok()?;

@@ -9,7 +9,7 @@ use crate::api_key::format::PublicId;
 use crate::api_key::key::LastUse;
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
-use crate::store::api_keys::{Renewed, Use};
+use crate::store::key_uses::{Renewed, Use};
 
 /// How often the use of one secret is noted, in seconds.
 const PRECISION: i64 = 60;

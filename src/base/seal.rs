@@ -30,11 +30,13 @@ pub enum Purpose {
     ClientSecret,
     /// A mail that waits to be delivered: whom it is for and what it says.
     Mail,
+    /// A form of a page that is taken once.
+    FormOnce,
 }
 
 impl Purpose {
     const ALL: [Self; 6] =
-        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret, Self::Mail];
+        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret, Self::Mail, Self::FormOnce];
 
     const fn label(self) -> &'static str {
         match self {
@@ -44,6 +46,7 @@ impl Purpose {
             Self::PrivateKey => "cnx seal private key v1",
             Self::ClientSecret => "cnx seal client secret v1",
             Self::Mail => "cnx seal mail v1",
+            Self::FormOnce => "cnx seal form once v1",
         }
     }
 }

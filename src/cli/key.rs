@@ -29,6 +29,8 @@ pub(super) enum Command {
     Show(One),
     /// Make a new secret for a key, printed once; the one before goes on working for a while
     Rotate(Rotate),
+    /// Change what a key is called, from where it may be used and how often
+    Change(Box<Change>),
     /// Revoke a key for good
     Revoke(Revoke),
     /// Disable a key
@@ -105,6 +107,43 @@ pub(super) struct Rotate {
 }
 
 #[derive(Args)]
+pub(super) struct Change {
+    /// The key's id
+    id: String,
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// What people say about it; nothing when empty
+    #[arg(long, value_name = "D")]
+    description: Option<String>,
+    /// An address or network from which it may be used, in place of those of before; repeat for more
+    #[arg(long, value_name = "CIDR", value_parser = allowlist::network)]
+    allow_ip: Vec<IpNet>,
+    /// Let it be used from everywhere
+    #[arg(long, conflicts_with = "allow_ip")]
+    allow_everywhere: bool,
+    /// An address or network from which it may not be used, in place of those of before; repeat for more
+    #[arg(long, value_name = "CIDR", value_parser = allowlist::network)]
+    deny_ip: Vec<IpNet>,
+    /// Deny no address
+    #[arg(long, conflicts_with = "deny_ip")]
+    deny_nowhere: bool,
+}
+
+impl Change {
+    fn wanted(self) -> keys::Change {
+        let list = |nets: Vec<IpNet>, none: bool| Some(nets).filter(|nets| none || !nets.is_empty());
+        keys::Change {
+            name: self.name,
+            description: self.description,
+            allow: list(self.allow_ip, self.allow_everywhere),
+            deny: list(self.deny_ip, self.deny_nowhere),
+            limits: None,
+        }
+    }
+}
+
+#[derive(Args)]
 pub(super) struct Revoke {
     /// The key's id
     id: String,
@@ -145,6 +184,10 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::Rotate(arguments) => context.with_database(|app| async move {
             let (key, secret) = keys::rotate(&app, &by(), &arguments.id, arguments.overlap).await?;
             shown_once(context, &key, &secret, app.now())
+        }),
+        Command::Change(arguments) => context.with_database(|app| async move {
+            let id = arguments.id.clone();
+            show(context, &keys::change(&app, &by(), &id, arguments.wanted()).await?, app.now())
         }),
         Command::Revoke(arguments) => context.with_database(|app| async move {
             show(context, &keys::revoke(&app, &by(), &arguments.id, arguments.reason).await?, app.now())

@@ -16,6 +16,7 @@ pub use self::names::{Name, named};
 use super::caller::{Caller, place};
 use super::check::Allowed;
 use crate::account::user::User;
+use crate::api_key::key::ApiKey;
 use crate::api_key::permission::{Permissions, is_word};
 use crate::app::App;
 use crate::base::id::{ClientId, FamilyId, UserId};
@@ -32,6 +33,8 @@ pub struct By {
     address: Option<IpAddr>,
     request_id: Option<String>,
     may: Option<Permissions>,
+    /// A member: has keys of their own and no others, for APIs and not for this server.
+    is_member: bool,
 }
 
 /// Who is not known, or not believed.
@@ -40,12 +43,12 @@ const ANYBODY: &str = "anybody";
 impl By {
     /// Somebody with access to the machine, under this account of the operating system.
     pub fn command_line(uid: u32) -> Self {
-        Self { actor: format!("command_line:{uid}"), address: None, request_id: None, may: None }
+        Self { actor: format!("command_line:{uid}"), ..Self::system() }
     }
 
     /// The server itself.
     pub fn system() -> Self {
-        Self { actor: SYSTEM.to_owned(), address: None, request_id: None, may: None }
+        Self { actor: SYSTEM.to_owned(), address: None, request_id: None, may: None, is_member: false }
     }
 
     /// Whoever sent a request, without saying who that is.
@@ -60,20 +63,39 @@ impl By {
         Self { may, ..Self::named(actor_of(&holder.subject), caller) }
     }
 
-    /// Whether they may give these scopes away.
-    pub(super) fn may_give(&self, scopes: &Permissions) -> bool {
-        self.may.as_ref().is_none_or(|own| own.contains(scopes))
+    /// Whether they may give these scopes away; the error says what they may.
+    pub(super) fn may_give(&self, scopes: &Permissions) -> Result<(), String> {
+        if self.may.as_ref().is_some_and(|own| !own.contains(scopes)) {
+            return Err("more than the caller's own scopes; a key can have those or fewer".to_owned());
+        }
+        match scopes.beyond_apis().filter(|_| self.is_member) {
+            None => Ok(()),
+            Some(word) => Err(format!(
+                "{word}: scopes of APIs are allowed, each with its resource, such as instances:read or instances:*; \
+                 an administrator can give others"
+            )),
+        }
     }
 
-    /// Somebody in front of a page of ours. Who administrates gives what they like; what a member may give is the flow's to say.
+    /// Whether that key is there for them: a member has their own and no others.
+    pub fn sees(&self, key: &ApiKey) -> bool {
+        !self.is_member || key.created_by == self.owner()
+    }
+
+    /// Whose keys alone they see, as the record of a key names its maker; everybody's when absent.
+    pub fn only(&self) -> Option<String> {
+        self.is_member.then(|| self.owner())
+    }
+
+    /// Somebody in front of a page of ours. Who administrates sees every key and gives what they like.
     pub fn person(user: &User, caller: &Caller) -> Self {
-        Self::named(format!("user:{}", user.id), caller)
+        Self { is_member: !user.is_admin(), ..Self::named(format!("user:{}", user.id), caller) }
     }
 
     /// Somebody who is known by something else than an account of ours, such as a signature.
     pub fn named(actor: impl Into<String>, caller: &Caller) -> Self {
         let request_id = Some(caller.request_id.clone());
-        Self { actor: actor.into(), address: Some(caller.address), request_id, may: None }
+        Self { actor: actor.into(), address: Some(caller.address), request_id, ..Self::system() }
     }
 
     /// As the record of a key names its maker.
@@ -269,7 +291,7 @@ pub(super) fn check_refused(
     from: Option<IpAddr>,
     now: Timestamp,
 ) {
-    let by = By { actor: ANYBODY.to_owned(), address: from, request_id: None, may: None };
+    let by = By { actor: ANYBODY.to_owned(), address: from, ..By::system() };
     app.note_refusal(Act::CheckRefused(key, code).entry(&by, now), from.map(place));
 }
 
@@ -315,7 +337,13 @@ impl Record {
         self.when(|done| *done, app, act).await
     }
 
-    async fn when<T, F>(self, is_done: fn(&T) -> bool, app: &App, mut act: F) -> Result<T, StoreError>
+    /// The same, for what may find nothing to do: written down where `is_done` says so.
+    pub(super) async fn when<T, F>(
+        self,
+        is_done: fn(&T) -> bool,
+        app: &App,
+        mut act: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::{self, Act};
 use super::caller::{Browser, Caller};
 use super::session::{self, Live};
-use crate::app::App;
+use crate::app::{ALLOWED, App, Counted};
 use crate::base::encoding::base64url;
 use crate::base::id::{OnceId, SessionId, UserId};
 use crate::base::seal::{MacPurpose, Purpose};
@@ -232,6 +232,7 @@ pub fn issue_code(app: &App, request: &Authorize, live: &Live, now: Timestamp) -
     };
     let code = code::issue(&app.vault, &app.entropy, &grant);
     metrics::counter!("cnx_codes_issued_total").increment(1);
+    app.count(Counted::Client(request.client.id.clone()), "authorize", ALLOWED, now);
     request.destination.answer(vec![("code", code.reveal().clone())])
 }
 

@@ -13,7 +13,7 @@ use crate::api_key::key::{ApiKey, Refusal};
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Budget, Class, budget};
 use crate::api_key::window::Standing;
-use crate::app::App;
+use crate::app::{ALLOWED, App, Counted};
 use crate::base::seal::MacPurpose;
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
@@ -109,6 +109,7 @@ pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdi
     if matches!(verdict, Verdict::Refused { refusal: Refusal::NotFound, .. }) {
         Box::pin(app.counters.hit(&failures_of(app, asked), WINDOW, now)).await;
     }
+    count(app, asked.class, &verdict, now);
     match &verdict {
         Verdict::Allowed(_) => VALID.increment(1),
         Verdict::Refused { refusal, key, .. } => {
@@ -118,6 +119,17 @@ pub async fn check(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdi
         }
     }
     Ok(verdict)
+}
+
+/// Counts a key's request of a class, for people who look at its usage.
+fn count(app: &App, class: Option<Class>, verdict: &Verdict, now: Timestamp) {
+    let (key, outcome) = match verdict {
+        Verdict::Allowed(allowed) => (&allowed.key, ALLOWED),
+        Verdict::Refused { refusal, key, .. } => (key, refusal.outcome()),
+    };
+    if let (Some(key), Some(class)) = (key, class) {
+        app.count_key(key.id, class, outcome, now);
+    }
 }
 
 /// The counter that nearly every check moves, looked up once: whoever gathers metrics is there before a request is.
@@ -216,18 +228,26 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
     if !claims.aud.iter().any(ours) {
         return Ok(Verdict::unknown());
     }
+    let counted = |outcome| {
+        if let Some(class) = asked.class {
+            app.count(Counted::Client(claims.client_id.clone()), class.name(), outcome, now);
+        }
+    };
     // An app gets scopes for people; our own `/v1` is for administrators among them.
     if asked.for_us && alive.of.as_ref().is_some_and(|(_, user)| !user.is_admin()) {
         let wanted = asked.scopes.first().copied().unwrap_or_default().to_owned();
+        counted("insufficient_scope");
         return Ok(Verdict::Refused { refusal: Refusal::InsufficientScope(wanted), key: None, limit: None });
     }
     let words = claims.scope.to_string();
     let held = Permissions::parse(words.split(' ').filter(|word| crate::api_key::permission::is_word(word)))
         .unwrap_or_default();
     if let Some(word) = held.missing(asked.scopes.iter().copied()) {
+        counted("insufficient_scope");
         let refusal = Refusal::InsufficientScope(word.to_owned());
         return Ok(Verdict::Refused { refusal, key: None, limit: None });
     }
+    counted(ALLOWED);
     Ok(Verdict::Allowed(Box::new(Allowed {
         subject: claims.sub.clone(),
         key: None,

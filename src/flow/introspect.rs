@@ -100,6 +100,7 @@ pub async fn introspect(
         return Err(OAuthError::InvalidClient { basic: false });
     }
     let token = params.get("token").ok_or_else(|| OAuthError::InvalidRequest("token is missing".into()))?;
+    client.counted(app, "introspect", None, now);
     if token.starts_with(refresh::PREFIX) {
         return refresh_token(app, client.client(), token, now).await;
     }

@@ -1,23 +1,27 @@
 //! API keys, as the command line and `/v1` make and change them. A key is shown once, when its secret is made.
 
+mod change;
+mod fields;
+
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+pub use self::change::{Change, change};
 use super::audit::{Act, By, Name, Record};
+use super::once::Sheet;
 use super::overlap;
-use crate::api_key::allowlist;
 use crate::api_key::format::{self, Environment, PublicId};
 use crate::api_key::key::{ApiKey, KeySecret};
 use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
-use crate::api_key::plan::{self, Class, Overrides, Plan};
+use crate::api_key::plan::{Overrides, Plan};
 use crate::app::App;
 use crate::base::id::OrganizationId;
 use crate::base::seal::{MacPurpose, Vault};
 use crate::base::secret::{Fingerprint, Secret};
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
-use crate::store::api_keys::Renewed;
+use crate::store::key_uses::Renewed;
 use crate::store::{StoreError, api_keys, organizations};
 
 /// A key to be minted.
@@ -70,6 +74,9 @@ pub enum KeyError {
         "the secret of before the last rotation works until {0}; rotate again after that, or now without overlap, which stops both"
     )]
     StillWorks(String),
+    /// The form that asks for it did so before. A secret is shown once.
+    #[error("this form was sent before, and a key is shown once")]
+    Again,
     /// We cannot decide now, or something went wrong.
     #[error("{}", .0.description())]
     Error(OAuthError),
@@ -112,12 +119,20 @@ pub fn under_another_pepper(app: &App, keys: &[ApiKey], now: Timestamp) -> usize
 
 /// Mints a key. The key itself is returned, once.
 pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<String>), KeyError> {
+    mint_once(app, by, new, None).await
+}
+
+/// The same for a form, which mints one key however often it is sent.
+pub async fn mint_once(
+    app: &App,
+    by: &By,
+    new: NewKey,
+    sheet: Option<Sheet>,
+) -> Result<(ApiKey, Secret<String>), KeyError> {
     let now = app.now();
     let plan = app.store.read(organizations::first_plan).await?;
     check(&new, now, plan, app.settings.api_keys.enterprise_burst)?;
-    if !by.may_give(&new.scopes) {
-        return refuse("scopes", "more than the caller's own scopes; a key can have those or fewer");
-    }
+    by.may_give(&new.scopes).or_else(|problem| refuse("scopes", problem))?;
     let id = format::new_id(&app.entropy);
     let secret = format::mint(&new.environment, id, &app.entropy);
     let rotation = app.settings.api_keys.rotation_seconds;
@@ -152,30 +167,27 @@ pub async fn mint(app: &App, by: &By, new: NewKey) -> Result<(ApiKey, Secret<Str
         "expires_at": key.expires_at.map(Timestamp::to_rfc3339),
     });
     let record = Record::new(app, &Act::Did(Name::KeyMinted, key.id.as_str().into(), about), by, now);
-    let key = record
-        .with(app, move |conn| {
+    let minted = record
+        .when(Option::is_some, app, move |conn| {
+            if let Some(sheet) = &sheet
+                && !sheet.spend(conn)?
+            {
+                return Ok(None);
+            }
             let organization = organizations::first(conn, key.organization, now)?;
             let key = ApiKey { organization, ..key.clone() };
             api_keys::insert(conn, &key)?;
-            Ok(key)
+            Ok(Some(key))
         })
         .await?;
+    let key = minted.ok_or(KeyError::Again)?;
     app.catch_up().await?;
     Ok((key, secret))
 }
 
 fn check(new: &NewKey, now: Timestamp, of: Plan, burst: u32) -> Result<(), KeyError> {
-    let plain = |text: &str| !text.chars().any(char::is_control);
-    let name = &new.name;
-    if name.trim() != name || name.is_empty() || name.chars().count() > 100 || !plain(name) {
-        return refuse(
-            "name",
-            "1 to 100 characters are needed, without spaces at the ends and control characters",
-        );
-    }
-    if new.description.as_deref().is_some_and(|text| text.chars().count() > 500 || !plain(text)) {
-        return refuse("description", "at most 500 characters are allowed, without control characters");
-    }
+    fields::name(&new.name)?;
+    fields::description(new.description.as_deref())?;
     if new.lifetime.is_some_and(|seconds| seconds < 1) {
         return refuse("expires_at", "a time in the future is needed");
     }
@@ -183,25 +195,8 @@ fn check(new: &NewKey, now: Timestamp, of: Plan, burst: u32) -> Result<(), KeyEr
     if ends.zip(new.not_before).is_some_and(|(ends, begins)| begins >= ends) {
         return refuse("not_before", "a time before expires_at is needed; the key would never work");
     }
-    for (field, list) in [("allow_ips", &new.allow), ("deny_ips", &new.deny)] {
-        if list.len() > allowlist::MOST {
-            return refuse(field, format!("at most {} networks are allowed", allowlist::MOST));
-        }
-    }
-    for class in Class::ALL {
-        let most = plan::budget(class, of, burst, &Overrides::default()).most();
-        if new.limits.of(class).is_some_and(|own| own >= most) {
-            return refuse(
-                "limits",
-                format!(
-                    "{}: a number below {most} is allowed, which is what the organization's tier ({}) gives",
-                    class.name(),
-                    of.tier.name()
-                ),
-            );
-        }
-    }
-    Ok(())
+    fields::networks(&new.allow, &new.deny)?;
+    fields::limits(&new.limits, of, burst)
 }
 
 fn stored(app: &App, secret: &Secret<String>) -> KeySecret {
@@ -223,9 +218,16 @@ pub async fn find(app: &App, id: &str) -> Result<ApiKey, KeyError> {
     app.store.read(move |conn| api_keys::find(conn, wanted)).await?.ok_or_else(unknown)
 }
 
+/// The same for somebody: what is not theirs to see is no key.
+pub async fn seen(app: &App, by: &By, id: &str) -> Result<ApiKey, KeyError> {
+    let key = find(app, id).await?;
+    if by.sees(&key) { Ok(key) } else { Err(KeyError::Unknown(id.to_owned())) }
+}
+
 /// What a rotation decided; committed or not, as it says.
 enum Rotated {
     Done,
+    Again,
     Revoked,
     Promised(String),
 }
@@ -237,14 +239,23 @@ pub async fn rotate(
     id: &str,
     overlap: i64,
 ) -> Result<(ApiKey, Secret<String>), KeyError> {
+    rotate_once(app, by, id, overlap, None).await
+}
+
+/// The same for a form, which rotates once however often it is sent.
+pub async fn rotate_once(
+    app: &App,
+    by: &By,
+    id: &str,
+    overlap: i64,
+    sheet: Option<Sheet>,
+) -> Result<(ApiKey, Secret<String>), KeyError> {
     if let Err(problem) = overlap::check(overlap) {
         return refuse("overlap_seconds", problem);
     }
-    let key = find(app, id).await?;
+    let key = seen(app, by, id).await?;
     // What a key may do never changes.
-    if !by.may_give(&key.scopes) {
-        return Err(KeyError::BeyondCaller);
-    }
+    by.may_give(&key.scopes).map_err(|_| KeyError::BeyondCaller)?;
     let now = app.now();
     let secret = format::mint(&key.environment, key.id, &app.entropy);
     let new = stored(app, &secret);
@@ -257,6 +268,11 @@ pub async fn rotate(
     let done = app
         .store
         .write(move |conn| {
+            if let Some(sheet) = &sheet
+                && !sheet.spend(conn)?
+            {
+                return Ok(Rotated::Again);
+            }
             // As it stands within this write: another rotation may have been first.
             let Some(key) = api_keys::hold(conn, wanted, now)? else { return Ok(Rotated::Revoked) };
             if key.revoked_at.is_some() {
@@ -278,6 +294,7 @@ pub async fn rotate(
         .await?;
     match done {
         Rotated::Done => told.log(),
+        Rotated::Again => return Err(KeyError::Again),
         Rotated::Revoked => return Err(KeyError::Revoked(key.id)),
         Rotated::Promised(until) => return Err(KeyError::StillWorks(until)),
     }
@@ -291,7 +308,7 @@ pub async fn revoke(app: &App, by: &By, id: &str, reason: Option<String>) -> Res
     {
         return refuse("reason", "at most 500 characters are allowed, without control characters");
     }
-    let key = find(app, id).await?;
+    let key = seen(app, by, id).await?;
     let (wanted, now) = (key.id, app.now());
     let act = Act::Did(Name::KeyRevoked, key.id.as_str().into(), Value::Null);
     let record = Record::new(app, &act, by, now).because(reason.clone());
@@ -302,7 +319,7 @@ pub async fn revoke(app: &App, by: &By, id: &str, reason: Option<String>) -> Res
 
 /// Disables a key, or enables it again.
 pub async fn set_disabled(app: &App, by: &By, id: &str, disabled: bool) -> Result<ApiKey, KeyError> {
-    let key = find(app, id).await?;
+    let key = seen(app, by, id).await?;
     let (wanted, now) = (key.id, app.now());
     let deed = if disabled { Name::KeyDisabled } else { Name::KeyEnabled };
     let record = Record::new(app, &Act::Did(deed, key.id.as_str().into(), Value::Null), by, now);

@@ -33,6 +33,7 @@ pub async fn revoke(
     } else {
         access_token(app, client.client(), token, now).await?
     };
+    client.counted(app, "revoke", None, now);
     if done {
         audit::record(app, &Act::Revoked(&client.client().id), caller);
     }

@@ -20,7 +20,7 @@ use super::attempts::Attempts;
 use super::audit::{self, Act};
 use super::caller::Caller;
 use super::clients::secret_fingerprint;
-use crate::app::App;
+use crate::app::{ALLOWED, App, Counted};
 use crate::base::id::ClientId;
 use crate::base::time::Timestamp;
 use crate::oauth::assertion::Unverified;
@@ -38,6 +38,17 @@ impl Authenticated {
     /// The client.
     pub fn client(&self) -> &Client {
         &self.0
+    }
+
+    /// Counts a request of theirs, for people who look at the app's usage.
+    pub(super) fn counted(&self, app: &App, class: &'static str, error: Option<&OAuthError>, now: Timestamp) {
+        let outcome = match error {
+            None => ALLOWED,
+            Some(OAuthError::SlowDown { .. }) => "rate_limited",
+            Some(OAuthError::Busy | OAuthError::Server(_)) => "failed",
+            Some(_) => "refused",
+        };
+        app.count(Counted::Client(self.0.id.clone()), class, outcome, now);
     }
 
     /// The client, shared.
@@ -101,6 +112,9 @@ pub async fn token(
         }
         (_, None) => Err(OAuthError::InvalidClient { basic: false }),
     };
+    if let Some(client) = &client {
+        client.counted(app, "token", answer.as_ref().err(), now);
+    }
     let outcome = answer.as_ref().map_or_else(OAuthError::code, |_| "issued");
     metrics::counter!("cnx_token_requests_total", "grant" => kind.name(), "outcome" => outcome).increment(1);
     answer

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::introspect::alive;
 use super::token::answer::person;
-use crate::app::App;
+use crate::app::{ALLOWED, App, Counted};
 use crate::jose::issue::issue;
 use crate::oauth::error::{OAuthError, Why};
 use crate::oauth::scope::Scope;
@@ -29,6 +29,7 @@ pub async fn user_info(app: &App, token: &str) -> Result<UserInfo, OAuthError> {
     let Some((family, user)) = alive.of else {
         return Err(OAuthError::InsufficientScope(Scope::of(&["openid"])));
     };
+    app.count(Counted::Client(family.client.clone()), "userinfo", ALLOWED, now);
     let subject = user.id.to_string();
     let mut claims = user_info::claims(&person(&user, &subject), &alive.claims.scope, &family.claims);
     let Some(client) = app.client(&family.client) else { return Err(OAuthError::InvalidToken(Why::Unknown)) };

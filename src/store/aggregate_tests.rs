@@ -6,7 +6,7 @@ use super::sessions::{self, SessionRow};
 use super::signing_keys::{self, SigningKeyRow};
 use super::spent::{SpentKind, is_spent, once};
 use super::testing::{NOW, World, family, fingerprint, race, session_id, user_id};
-use super::{StoreError, clients, consents, families, sweep, throttles, users};
+use super::{StoreError, clients, consents, families, sweep, throttles, usage, users};
 use crate::account::password::PasswordHash;
 use crate::account::user::User;
 use crate::account::username::Login;
@@ -340,5 +340,36 @@ fn the_order_of_the_feed_is_the_order_of_commits() {
             assert_eq!(subjects, ["slow", "quick"]);
             slow.join().unwrap().unwrap();
         });
+    }
+}
+
+#[test]
+fn counts_are_added_by_hour_and_swept_after_their_time() {
+    for world in World::each() {
+        let count = |subject: &str, hour: i64, requests| usage::Count {
+            subject: subject.to_owned(),
+            hour: usage::hour_of(NOW.minus(hour * usage::HOUR)),
+            class: "read".to_owned(),
+            outcome: "allowed".to_owned(),
+            requests,
+        };
+        let counts = vec![count("key:a", 0, 2), count("key:a", 1, 3), count("key:b", 0, 5)];
+        for _ in 0..2 {
+            let counts = counts.clone();
+            world.write(move |c| usage::add(c, &counts)).unwrap();
+        }
+        world.write(move |c| usage::add(c, &[])).unwrap();
+        let both = ["key:a".to_owned(), "key:b".to_owned()];
+        let from = usage::hour_of(NOW.minus(usage::HOUR));
+        let wanted = both.clone();
+        let mut together = world.read(move |c| usage::together(c, &wanted, from)).unwrap();
+        together.sort();
+        assert_eq!(together.iter().map(|count| count.requests).collect::<Vec<_>>(), [6, 14]);
+        let now = usage::hour_of(NOW);
+        let mut each = world.read(move |c| usage::by_hour(c, &both, now)).unwrap();
+        each.sort();
+        assert_eq!(each, [("key:a".to_owned(), now, 4), ("key:b".to_owned(), now, 10)]);
+        let later = from.plus(sweep::USAGE_MEMORY);
+        assert_eq!(world.write(move |c| sweep::batch(c, later)).unwrap(), 1);
     }
 }

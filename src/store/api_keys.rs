@@ -1,5 +1,5 @@
-//! API keys and their secrets. Every write leaves a change in the feed, since servers keep all keys in memory; last uses are the exception,
-//! which are written in batches and which nobody has to know at once.
+//! API keys and their secrets. Every write leaves a change in the feed, since servers keep all keys in memory; last uses are the exception
+//! ([`super::key_uses`]), which are written in batches and which nobody has to know at once.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,6 @@ use crate::api_key::key::{ApiKey, KeySecret, LastUse};
 use crate::api_key::leak::LeakPolicy;
 use crate::api_key::permission::Permissions;
 use crate::base::id::OrganizationId;
-use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 
 type Row = (
@@ -53,28 +52,6 @@ macro_rules! columns {
             (api_keys::leak_policy, api_keys::leaked_at, api_keys::reminded_days),
         )
     };
-}
-
-/// The use of a key, to be written down.
-#[derive(Clone, Debug)]
-pub struct Use {
-    /// The key.
-    pub key: PublicId,
-    /// Which of its secrets.
-    pub secret: Fingerprint,
-    /// When, from where, for what.
-    pub last: LastUse,
-    /// The same secret under the present pepper, where it is kept under an earlier one.
-    pub renewed: Option<Renewed>,
-}
-
-/// A secret under another pepper.
-#[derive(Clone, Copy, Debug)]
-pub struct Renewed {
-    /// Its keyed hash.
-    pub fingerprint: Fingerprint,
-    /// The pepper's number.
-    pub pepper: i32,
 }
 
 /// Every key, newest first.
@@ -120,6 +97,20 @@ pub fn page(
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(columns!())
         .load::<Row>(conn)?;
+    with_secrets(conn, rows)
+}
+
+/// The keys of these ids, in no order.
+pub fn some(conn: &mut Conn, ids: &[PublicId]) -> Result<Vec<ApiKey>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(PublicId::as_str).collect();
+    let rows = on_both!(conn, c => api_keys::table
+        .filter(api_keys::id.eq_any(&ids))
+        .select(columns!())
+        .load::<Row>(c))?;
+    with_secrets(conn, rows)
+}
+
+fn with_secrets(conn: &mut Conn, rows: Vec<Row>) -> Result<Vec<ApiKey>, StoreError> {
     let ids: Vec<&str> = rows.iter().map(|row| row.0.0.as_str()).collect();
     let secrets = on_both!(conn, c => api_key_secrets::table
         .filter(api_key_secrets::key_id.eq_any(ids))
@@ -149,9 +140,27 @@ pub fn hold(conn: &mut Conn, id: PublicId, now: Timestamp) -> Result<Option<ApiK
     if rows == 1 { find(conn, id) } else { Ok(None) }
 }
 
+/// Writes what people may change of a key: its name and description, its networks, its limits.
+pub fn set_about(conn: &mut Conn, key: &ApiKey, now: Timestamp) -> Result<(), StoreError> {
+    diesel::update(api_keys::table.find(key.id.as_str()))
+        .set((
+            api_keys::name.eq(&key.name),
+            api_keys::description.eq(key.description.as_deref()),
+            api_keys::allow_ips.eq(written(&key.allow)?),
+            api_keys::deny_ips.eq(written(&key.deny)?),
+            api_keys::limits.eq(written(&key.limits)?),
+        ))
+        .execute(conn)?;
+    changes::record(conn, ChangeKind::ApiKey, key.id.as_str(), now)
+}
+
+/// As JSON, for a column.
+fn written<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    must(serde_json::to_string(value).ok(), "networks or limits cannot be written")
+}
+
 /// Adds a key with its secrets; `Duplicate("id")` in the unlikely case that its id is taken.
 pub fn insert(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
-    let networks = |nets: &[ipnet::IpNet]| serde_json::to_string(nets).ok();
     diesel::insert_into(api_keys::table)
         .values((
             api_keys::id.eq(key.id.as_str()),
@@ -161,9 +170,9 @@ pub fn insert(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
             api_keys::description.eq(key.description.as_deref()),
             api_keys::created_by.eq(&key.created_by),
             api_keys::scopes.eq(key.scopes.to_string()),
-            api_keys::allow_ips.eq(must(networks(&key.allow), "networks cannot be written")?),
-            api_keys::deny_ips.eq(must(networks(&key.deny), "networks cannot be written")?),
-            api_keys::limits.eq(must(serde_json::to_string(&key.limits).ok(), "limits cannot be written")?),
+            api_keys::allow_ips.eq(written(&key.allow)?),
+            api_keys::deny_ips.eq(written(&key.deny)?),
+            api_keys::limits.eq(written(&key.limits)?),
             api_keys::created_at.eq(key.created_at.as_secs()),
             api_keys::updated_at.eq(key.created_at.as_secs()),
             api_keys::not_before.eq(key.not_before.map(Timestamp::as_secs)),
@@ -248,47 +257,6 @@ pub fn set_disabled(
         .set(api_keys::disabled_at.eq(disabled_at.map(Timestamp::as_secs)))
         .execute(conn)?;
     changed(conn, id, rows, now)
-}
-
-/// Writes last uses down, each only forward: a server that is late overwrites nothing newer. Secrets that were used move to the present
-/// pepper; one that was replaced or moved meanwhile is left as it is.
-pub fn note_uses(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
-    let mut moved = Vec::new();
-    for Use { key, secret, last, renewed } in uses {
-        let at = last.at.as_secs();
-        let row = api_keys::table
-            .find(key.as_str())
-            .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)));
-        diesel::update(row)
-            .set((
-                api_keys::last_used_at.eq(at),
-                api_keys::last_used_address.eq(last.address.map(|address| address.to_string())),
-                api_keys::last_used_resource.eq(last.resource.as_deref()),
-            ))
-            .execute(conn)?;
-        let row = api_key_secrets::table
-            .find(secret.as_bytes().as_slice())
-            .filter(api_key_secrets::last_used_at.is_null().or(api_key_secrets::last_used_at.lt(at)));
-        diesel::update(row).set(api_key_secrets::last_used_at.eq(at)).execute(conn)?;
-        let Some(renewed) = renewed else { continue };
-        let row = api_key_secrets::table
-            .find(secret.as_bytes().as_slice())
-            .filter(api_key_secrets::pepper.lt(renewed.pepper));
-        let rows = diesel::update(row)
-            .set((
-                api_key_secrets::fingerprint.eq(renewed.fingerprint.as_bytes().as_slice()),
-                api_key_secrets::pepper.eq(renewed.pepper),
-            ))
-            .execute(conn)?;
-        if rows == 1 {
-            moved.push((key, last.at));
-        }
-    }
-    // At the end: a writer of the feed holds its lock to the commit, and must not wait for a row that another writer of it holds.
-    for (key, at) in moved {
-        changes::record(conn, ChangeKind::ApiKey, key.as_str(), at)?;
-    }
-    Ok(())
 }
 
 fn insert_secrets(conn: &mut Conn, id: PublicId, secrets: &[KeySecret]) -> Result<(), StoreError> {

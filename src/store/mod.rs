@@ -16,6 +16,7 @@ pub mod error;
 pub mod factors;
 pub mod families;
 mod integrity;
+pub mod key_uses;
 pub mod limits;
 pub mod links;
 pub mod lock;
@@ -35,6 +36,7 @@ pub mod spent;
 pub mod sweep;
 pub mod throttles;
 pub mod trust_rules;
+pub mod usage;
 pub mod users;
 mod writer;
 

@@ -20,6 +20,8 @@ pub enum SpentKind {
     AccessToken = 3,
     /// The `jti` of an assertion, with its issuer (RFC 7523 §3 point 7).
     Assertion = 4,
+    /// A form that shows a new secret.
+    Form = 21,
 }
 
 impl SpentKind {

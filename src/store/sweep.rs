@@ -26,7 +26,10 @@ struct Rule {
     memory: i64,
 }
 
-const RULES: [Rule; 8] = [
+/// How long it is kept who asked how often, in seconds.
+pub const USAGE_MEMORY: i64 = 90 * 86_400;
+
+const RULES: [Rule; 9] = [
     Rule { table: "spent", key: "kind, id", over: "expires_at", memory: 0 },
     Rule { table: "one_time_links", key: "fingerprint", over: "expires_at", memory: 0 },
     Rule { table: "sessions", key: "id", over: "expires_at", memory: 0 },
@@ -36,6 +39,7 @@ const RULES: [Rule; 8] = [
     Rule { table: "api_key_secrets", key: "fingerprint", over: "expires_at", memory: FAMILY_MEMORY },
     Rule { table: "families", key: "id", over: "expires_at", memory: FAMILY_MEMORY },
     Rule { table: "families", key: "id", over: "revoked_at", memory: FAMILY_MEMORY },
+    Rule { table: "usage_counts", key: "subject, hour, class, outcome", over: "hour", memory: USAGE_MEMORY },
 ];
 
 /// Removes one batch from every table; how many rows. Call it again, after a pause, until it removes none.

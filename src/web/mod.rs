@@ -116,7 +116,7 @@ routes! {
     "/v1/keys/report-leak/github"             Api    { POST leaks::github }
     "/v1/keys/scanners/gitleaks.toml"         Api    { GET leaks::gitleaks }
     "/v1/keys/scanners/trufflehog.yaml"       Api    { GET leaks::trufflehog }
-    "/v1/keys/{id}"                           Api    { GET keys::show, DELETE keys::revoke }
+    "/v1/keys/{id}"                           Api    { GET keys::show, PATCH keys::change, DELETE keys::revoke }
     "/v1/keys/{id}/rotate"                    Api    { POST keys::rotate }
     "/v1/streams"                             Api    { POST streams::open }
     "/v1/streams/{id}"                        Api    { PUT streams::renew, DELETE streams::close }
@@ -131,6 +131,16 @@ routes! {
     "/gateway/envoy/*"                        Json   { GET gateway::envoy, POST gateway::envoy, PUT gateway::envoy, PATCH gateway::envoy, DELETE gateway::envoy, OPTIONS gateway::envoy }
     // Pages for people
     "/"                                       Page   { GET console::home }
+    // API keys, and how often they are used
+    "/console"                                Page   { GET console::first }
+    "/console/keys"                           Page for Member { GET console::keys::show }
+    "/console/keys/new"                       Page for Member { GET console::key_made::show, POST console::key_made::mint }
+    "/console/keys/{id}"                      Page for Member { GET console::key_about::show }
+    "/console/keys/{id}/edit"                 Page for Member { GET console::key_about::show_edit, POST console::key_about::edit }
+    "/console/keys/{id}/state"                Page for Member { GET console::key_about::show_state, POST console::key_about::set_state }
+    "/console/keys/{id}/rotate"               Page for Member { GET console::key_turns::show_rotate, POST console::key_turns::rotate }
+    "/console/keys/{id}/revoke"               Page for Member { GET console::key_turns::show_revoke, POST console::key_turns::revoke }
+    "/console/usage"                          Page for Member { GET console::usage::show }
     // Their own account
     "/account"                                Page for Member { GET account::profile::show, POST account::profile::save }
     "/account/email"                          Page for Member { GET account::email::show, POST account::email::submit }

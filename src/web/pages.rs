@@ -13,13 +13,24 @@ pub use self::account::{
     MailShown, Profile, SessionLine, Sessions, VerifyEmail, When,
 };
 pub use self::console::Seated;
+pub use self::keys::{
+    Amiss, EXPIRES, Example, Key, KeyEdit, KeyMade, KeyNew, KeyRevoke, KeyRotate, KeyRow, Keys, LIMITS,
+    LimitRow, OVERLAPS, TypedKey,
+};
 pub use self::lang::Lang;
+pub use self::moment::Moment;
+pub use self::plot::{Plot, Spark};
+pub use self::usage::{UsageChoice, UsagePage, class_words, outcome_words};
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem, at_least};
 use self::words::{first_letter, pieces};
 
 mod account;
 mod console;
+mod keys;
 mod lang;
+mod moment;
+mod plot;
+mod usage;
 mod words;
 
 /// What every page carries.
@@ -291,6 +302,8 @@ pub struct SetPassword {
 
 #[cfg(test)]
 mod german_tests;
+#[cfg(test)]
+mod key_samples;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use cnx::app::App;
 use cnx::flow::keys::{self, NewKey};
-use cnx::store::api_keys;
+use cnx::store::{api_keys, key_uses};
 use serde_json::{Value, json};
 
 use crate::token_requests::granted;
@@ -290,13 +290,13 @@ on_both! {
         cnx::jobs::flush_usage::flush(world.app()).await;
         let first = stored().await.unwrap();
         assert_eq!((first.at, first.address), (world.clock.now(), Some("127.0.0.1".parse().unwrap())));
-        let older = api_keys::Use {
+        let older = key_uses::Use {
             renewed: None,
             key: id.parse().unwrap(),
             secret: world.app().api_key(id.parse().unwrap()).unwrap().secrets[0].fingerprint,
             last: cnx::api_key::key::LastUse { at: world.clock.now().minus(60), address: None, resource: None },
         };
-        world.app().store.write(move |conn| api_keys::note_uses(conn, std::slice::from_ref(&older))).await.unwrap();
+        world.app().store.write(move |conn| key_uses::note_uses(conn, std::slice::from_ref(&older))).await.unwrap();
         assert_eq!(stored().await.unwrap().at, first.at, "never backwards");
     }
 }

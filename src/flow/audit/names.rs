@@ -30,6 +30,7 @@ names! {
     KeyRevoked "key.revoked" "It was revoked."
     KeyDisabled "key.disabled" "It was disabled."
     KeyEnabled "key.enabled" "It was enabled again."
+    KeyChanged "key.changed" "Its name, description, networks or limits were changed."
     KeyLeaked "key.leaked" "It was found in public."
     KeyRotationDue "key.rotation_due" "Its secret is to be replaced soon."
     CheckRefused "check.refused" "A key or a token was not good for what was asked."

@@ -1,6 +1,6 @@
 //! Consent: what the person is asked, and their answer, which counts once.
 
-use crate::app::App;
+use crate::app::{App, Counted};
 use crate::base::time::Timestamp;
 use crate::flow::audit::{Act, By, Record};
 use crate::flow::authorize::{self, Resumed};
@@ -93,6 +93,7 @@ pub async fn deny(app: &App, sealed: &str, browser: &Browser, caller: &Caller) -
     if !first {
         return Err(authorize::answered_before());
     }
+    app.count(Counted::Client(request.client.id.clone()), "authorize", "refused", now);
     Err(back(OAuthError::AccessDenied))
 }
 

@@ -1,7 +1,8 @@
-//! `/v1/keys`: mint, list, show, rotate, revoke.
+//! `/v1/keys`: mint, list, show, change, rotate, revoke.
 
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -74,6 +75,27 @@ pub(super) struct Rotate {
     overlap_seconds: Option<i64>,
 }
 
+/// What is to change of a key; what is absent stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeKey {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// What people say about it; nothing when empty.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    description: Option<String>,
+    /// Addresses and networks from which it may be used; everywhere when empty.
+    #[serde(default)]
+    #[schema(example = json!(["203.0.113.0/24"]))]
+    allow_ips: Option<Vec<String>>,
+    /// Addresses and networks from which it may not be used.
+    #[serde(default)]
+    deny_ips: Option<Vec<String>>,
+}
+
 /// Why a key is revoked.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +163,34 @@ pub(in crate::web) async fn rotate(
     shown_once(&app, &req, done.await, false)
 }
 
+/// Changes what a key is called and from where it may be used; what it may do never changes. Needs `keys:write` and an access token.
+#[utoipa::path(patch, path = "/v1/keys/{id}", operation_id = "change_key", tag = "keys", security(("bearer" = ["keys:write"])),
+    params(("id" = String, Path, description = "The key's id.")), request_body = ChangeKey,
+    responses((status = 200, description = "The key, masked.", body = KeyView), Refusals, BodyRefusals, NotFound, Conflict))]
+pub(in crate::web) async fn change(
+    app: Node,
+    req: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    let done = async {
+        version(&req)?;
+        let by = doer(&app, &req).await?;
+        let asked: ChangeKey = members(extract::json(&app, &req, payload).await?)?;
+        let list = |name, list: Option<Vec<String>>| list.map(|list| networks(name, &list)).transpose();
+        let change = keys::Change {
+            name: asked.name,
+            description: asked.description,
+            allow: list("allow_ips", asked.allow_ips)?,
+            deny: list("deny_ips", asked.deny_ips)?,
+            limits: None,
+        };
+        let key = keys::change(&app, &by, &id, change).await.map_err(refused)?;
+        Ok(KeyView::of(&key, app.now()))
+    };
+    answer(&app, &req, done.await, false)
+}
+
 /// Revokes a key for good. Needs `keys:write` and an access token.
 #[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys", security(("bearer" = ["keys:write"])),
     params(("id" = String, Path, description = "The key's id.")), request_body(content = Option<Revoke>),
@@ -187,11 +237,6 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Mint
             .map(Some)
             .ok_or_else(|| field(name, "a time as RFC 3339 is needed, such as 2026-12-01T00:00:00Z")),
     };
-    let nets = |name: &'static str, list: Vec<String>| {
-        list.iter()
-            .map(|text| allowlist::network(text).map_err(|p| field(name, &p)))
-            .collect::<Result<Vec<_>, _>>()
-    };
     let expires = moment("expires_at", asked.expires_at)?;
     let new = NewKey {
         name: asked.name,
@@ -200,12 +245,18 @@ async fn do_mint(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Mint
         description: asked.description,
         lifetime: expires.map(|at| at.since(app.now())),
         not_before: moment("not_before", asked.not_before)?,
-        allow: nets("allow_ips", asked.allow_ips)?,
-        deny: nets("deny_ips", asked.deny_ips)?,
+        allow: networks("allow_ips", &asked.allow_ips)?,
+        deny: networks("deny_ips", &asked.deny_ips)?,
         limits: asked.limits,
         leak_policy: asked.leak_policy,
     };
     keys::mint(app, &by, new).await.map_err(refused)
+}
+
+/// The networks of a member.
+fn networks(field: &'static str, list: &[String]) -> Result<Vec<IpNet>, Problem> {
+    let read = list.iter().map(|text| allowlist::network(text)).collect::<Result<Vec<_>, _>>();
+    read.map_err(|problem| refused(KeyError::Field { field, problem }))
 }
 
 /// Who makes or changes keys, for the audit log and for the bounds of what they may give away.
@@ -258,7 +309,9 @@ fn refused(error: KeyError) -> Problem {
         }
         KeyError::BeyondCaller => Problem::new(403, "scopes_exceed_callers", error.to_string()),
         KeyError::Unknown(_) => Problem::new(404, "not_found", "there is no such key"),
-        KeyError::Revoked(_) | KeyError::StillWorks(_) => Problem::new(409, "conflict", error.to_string()),
+        KeyError::Revoked(_) | KeyError::StillWorks(_) | KeyError::Again => {
+            Problem::new(409, "conflict", error.to_string())
+        }
         KeyError::Error(error) => refuse::problem_of(&error),
     }
 }

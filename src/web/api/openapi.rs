@@ -163,7 +163,7 @@ impl Modify for Credentials {
     modifiers(&Credentials),
     components(schemas(ProblemShape)),
     paths(
-        keys::list, keys::mint, keys::show, keys::rotate, keys::revoke, verify::verify,
+        keys::list, keys::mint, keys::show, keys::change, keys::rotate, keys::revoke, verify::verify,
         leaks::report, leaks::github, leaks::gitleaks, leaks::trufflehog,
         streams::open, streams::renew, streams::close,
         service_accounts::publish_key,

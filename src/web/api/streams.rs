@@ -12,6 +12,7 @@ use crate::api_key::format::PublicId;
 use crate::api_key::key::{KeySecret, Refusal};
 use crate::api_key::plan::{Class, WINDOW};
 use crate::api_key::window::Standing;
+use crate::app::ALLOWED;
 use crate::base::encoding::base62;
 use crate::flow::check::{Asked, Limit, Verdict, check};
 use crate::store::limits::Lease;
@@ -141,6 +142,8 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Open
     let standing = Standing { allowed: held.allowed, remaining: held.remaining, more_in: LIFE };
     let limit = Limit { budget, standing };
     req.extensions_mut().insert(limit);
+    let outcome = if held.allowed { ALLOWED } else { Refusal::RateLimited.outcome() };
+    app.count_key(key.id, Class::Streams, outcome, now);
     if !held.allowed {
         return Err(refuse::refusal_of(&Refusal::RateLimited, Some(limit)));
     }

@@ -38,7 +38,10 @@ const fn place(path: &'static str, name: &'static str, least: Role) -> Place {
 }
 
 /// The console.
-const CONSOLE: &[Place] = &[];
+const CONSOLE: &[Place] = &[
+    place("/console/keys", "API Keys & Authentication", Role::Member),
+    place("/console/usage", "Usage", Role::Member),
+];
 
 /// The person's own account.
 const ACCOUNT: &[Place] = &[

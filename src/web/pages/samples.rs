@@ -9,13 +9,13 @@ mod account;
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
 
 /// Makes the samples; each value passes through `value`.
-struct Samples<'a> {
+pub(super) struct Samples<'a> {
     lang: Lang,
     value: &'a dyn Fn(&str) -> String,
 }
 
 impl Samples<'_> {
-    fn text(&self, sample: &str) -> String {
+    pub(super) fn text(&self, sample: &str) -> String {
         (self.value)(sample)
     }
 
@@ -27,7 +27,7 @@ impl Samples<'_> {
         }
     }
 
-    fn seat(&self, role: Role, here: &'static str) -> Seated {
+    pub(super) fn seat(&self, role: Role, here: &'static str) -> Seated {
         Seated {
             frame: self.frame(),
             person: self.person(),
@@ -210,6 +210,7 @@ impl Samples<'_> {
         add("set_password_problems", &set_password(Problems(self.problems().0.split_off(1))));
         add("sign_in_mail", &SignIn { mail: true, ..self.sign_in() });
         self.add_account(&mut add);
+        self.add_keys(&mut add);
         pages
     }
 }
