@@ -35,8 +35,15 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 6] =
-        [Self::Code, Self::Pending, Self::AccessToken, Self::PrivateKey, Self::ClientSecret, Self::Mail, Self::FormOnce];
+    const ALL: [Self; 7] = [
+        Self::Code,
+        Self::Pending,
+        Self::AccessToken,
+        Self::PrivateKey,
+        Self::ClientSecret,
+        Self::Mail,
+        Self::FormOnce,
+    ];
 
     const fn label(self) -> &'static str {
         match self {

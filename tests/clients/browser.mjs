@@ -1,48 +1,11 @@
 // A person in headless Chromium: app → sign-in → consent → app → refresh → sign out, and what else only a browser can tell.
-import path from 'node:path';
-import { mkdirSync } from 'node:fs';
-import { chromium } from 'playwright-core';
 import { startApp } from './app.mjs';
+import { at, now, picture, run, text, typeSignIn as type, visitor } from './chromium.mjs';
 import { check, told } from './person.mjs';
 
 // APP_URL is where the app will listen: http, the server's own host name (so that both are one site), a free port.
 // Registered for it: APP_URL/callback, and APP_URL/ after sign-out.
 const [URL_, ID, SECRET, USER, PASSWORD, APP] = told('URL', 'CLIENT_ID', 'CLIENT_SECRET', 'USER', 'PASSWORD', 'APP_URL');
-const BROWSER = process.env.CNX_TEST_CHROMIUM ?? '/usr/bin/chromium';
-const PICTURES = process.env.CNX_TEST_SCREENSHOTS;
-const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--no-proxy-server'];
-
-let step = 'start';
-const complaints = [];
-
-async function visitor(browser, options = {}) {
-  const context = await browser.newContext({ locale: 'en-GB', ...options });
-  context.setDefaultTimeout(15_000);
-  const tab = await context.newPage();
-  tab.on('console', (message) => {
-    // A refused inline style, a blocked form, a missing file: the browser says so here.
-    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) complaints.push(`${step}: ${message.text()}`);
-  });
-  tab.on('pageerror', (error) => complaints.push(`${step}: ${error.message}`));
-  return { context, tab, close: () => context.close() };
-}
-
-const text = async (tab, selector) => (await tab.locator(selector).first().textContent()).trim();
-const at = (tab) => new URL(tab.url());
-
-async function picture(tab, name) {
-  if (!PICTURES) return;
-  mkdirSync(PICTURES, { recursive: true });
-  for (const [width, height] of [[360, 740], [1280, 800]]) {
-    for (const colorScheme of ['light', 'dark']) {
-      await tab.setViewportSize({ width, height });
-      await tab.emulateMedia({ colorScheme });
-      await tab.screenshot({ path: path.join(PICTURES, `${name}-${width}-${colorScheme}.png`), fullPage: true, animations: 'disabled' });
-    }
-  }
-  await tab.emulateMedia({ colorScheme: null });
-}
 
 /** What every page of the server must have for everybody to use it. */
 async function wellMade(tab) {
@@ -60,16 +23,12 @@ async function wellMade(tab) {
     if (document.documentElement.scrollWidth > window.innerWidth) found.push(`${document.documentElement.scrollWidth} wide in a window of ${window.innerWidth}`);
     return found;
   });
-  check(wrong.length === 0, `${step}: ${tab.url()} is well made`, wrong);
+  check(wrong.length === 0, `${now.step}: ${tab.url()} is well made`, wrong);
 }
 
 const scripted = async (tab) => { try { return await tab.evaluate(() => true); } catch { return false; } };
 
-async function typeSignIn(tab, password) {
-  await tab.locator('input[name=username]').fill(USER);
-  await tab.locator('input[name=password]').fill(password);
-  await tab.locator('#sign-in-submit').click();
-}
+const typeSignIn = (tab, password) => type(tab, USER, password);
 
 /** From the app's page to its page again; says which of our pages came in between. */
 async function signIn(tab, from = `${APP}/login`, button = '#consent-allow') {
@@ -90,8 +49,8 @@ async function signIn(tab, from = `${APP}/login`, button = '#consent-allow') {
 }
 
 async function signedIn(tab) {
-  check(await text(tab, '#status') === 'signed in', `${step}: signed in`, await tab.locator('body').innerText());
-  check(await text(tab, '#who') === USER, `${step}: as the right person`, await text(tab, '#who'));
+  check(await text(tab, '#status') === 'signed in', `${now.step}: signed in`, await tab.locator('body').innerText());
+  check(await text(tab, '#who') === USER, `${now.step}: as the right person`, await text(tab, '#who'));
 }
 
 const scenarios = {
@@ -150,31 +109,31 @@ const scenarios = {
       await tab.locator('#refresh').click();
       await tab.locator('#refreshes').filter({ hasText: count }).waitFor();
     }
-    step = 'a second sign-in asks nothing';
+    now.step = 'a second sign-in asks nothing';
     check(await signIn(tab) === '', 'neither sign-in nor consent', tab.url());
-    step = 'silent renewal in an iframe (C30)';
+    now.step = 'silent renewal in an iframe (C30)';
     await tab.goto(`${APP}/silent`);
     await tab.locator('#result').filter({ hasNotText: 'waiting' }).waitFor();
     check(await text(tab, '#result') === 'renewed', 'renewed', await text(tab, '#result'));
-    step = 'form_post through the content security policy (C31)';
+    now.step = 'form_post through the content security policy (C31)';
     await tab.goto(`${APP}/login?response_mode=form_post`);
     await tab.locator('#status').waitFor();
     await signedIn(tab);
-    step = 'sign out';
+    now.step = 'sign out';
     await tab.locator('#logout').click();
     await tab.locator('#sign-out-confirm, #status').first().waitFor();
     if (await tab.locator('#sign-out-confirm').count()) await tab.locator('#sign-out-confirm').click();
     await tab.locator('#status').waitFor();
     check(at(tab).href === `${APP}/`, 'back at the app', tab.url());
     check(await text(tab, '#status') === 'signed out', 'signed out');
-    step = 'silent renewal after sign-out (C30)';
+    now.step = 'silent renewal after sign-out (C30)';
     await tab.goto(`${APP}/silent`);
     await tab.locator('#result').filter({ hasNotText: 'waiting' }).waitFor();
     check(await text(tab, '#result') === 'login_required', 'login_required by redirect, not a page', await text(tab, '#result'));
-    step = 'sign in again: consent is remembered';
+    now.step = 'sign in again: consent is remembered';
     check(await signIn(tab) === 'sign-in', 'only the sign-in page');
     await signedIn(tab);
-    step = 'a new sign-in when the app asks for it';
+    now.step = 'a new sign-in when the app asks for it';
     check((await signIn(tab, `${APP}/login?prompt=login`)).includes('sign-in'), 'prompt=login asks again');
     check((await signIn(tab, `${APP}/login?prompt=consent`)).includes('consent'), 'prompt=consent asks again');
     await signedIn(tab);
@@ -185,12 +144,12 @@ const scenarios = {
     const { tab, close } = await visitor(browser, { javaScriptEnabled: false });
     check((await signIn(tab)).startsWith('sign-in'), 'the sign-in page came');
     await signedIn(tab);
-    step = 'without JavaScript: form_post has a button';
+    now.step = 'without JavaScript: form_post has a button';
     await tab.goto(`${APP}/login?response_mode=form_post`);
     await tab.locator('button, input[type=submit]').first().click();
     await tab.locator('#status').waitFor();
     await signedIn(tab);
-    step = 'without JavaScript: sign out';
+    now.step = 'without JavaScript: sign out';
     await tab.locator('#logout').click();
     await tab.locator('#sign-out-confirm, #status').first().waitFor();
     if (await tab.locator('#sign-out-confirm').count()) await tab.locator('#sign-out-confirm').click();
@@ -205,7 +164,7 @@ const scenarios = {
     check(answer.status() === 400 && at(tab).origin === new URL(URL_).origin, 'a page of the server', `${answer.status()} ${tab.url()}`);
     await wellMade(tab);
     await picture(tab, 'refused');
-    step = 'a bare sign-out ends nothing by itself';
+    now.step = 'a bare sign-out ends nothing by itself';
     const out = await tab.goto(`${URL_}/oauth2/logout`);
     check(out.status() === 200 && at(tab).origin === new URL(URL_).origin, 'a page', `${out.status()} ${tab.url()}`);
     await wellMade(tab);
@@ -214,27 +173,5 @@ const scenarios = {
   },
 };
 
-let app;
-let browser;
-try {
-  app = await startApp({ address: APP, issuer: URL_, clientId: ID, clientSecret: SECRET, scope: 'openid profile email offline_access' });
-  browser = await chromium.launch({ executablePath: BROWSER, args: ARGS, headless: true, env: { ...process.env, HOME: process.env.HOME ?? '/tmp' } });
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    step = name;
-    await scenario(browser);
-    check(complaints.length === 0, 'the browser has nothing to complain about', complaints);
-    console.log(`ok: ${name}`);
-  }
-  console.log('OK');
-} catch (error) {
-  console.error(`failed at ${step}: ${error.message}`);
-  for (const complaint of complaints) console.error(`  the browser says: ${complaint}`);
-  if (PICTURES && browser) {
-    for (const context of browser.contexts()) for (const tab of context.pages()) await tab.screenshot({ path: path.join(PICTURES, 'failed.png') }).catch(() => {});
-  }
-  console.error(error.stack);
-  process.exitCode = 1;
-} finally {
-  await browser?.close();
-  await app?.stop();
-}
+const app = await startApp({ address: APP, issuer: URL_, clientId: ID, clientSecret: SECRET, scope: 'openid profile email offline_access' });
+await run(scenarios, () => app.stop());

@@ -1,6 +1,7 @@
 //! API keys over HTTP: minted, shown once, listed masked, verified, rotated, revoked; by tokens that may and by nobody else.
 
 use cnx::app::App;
+use cnx::flow::audit::By;
 use cnx::flow::keys::{self, NewKey};
 use cnx::store::{api_keys, key_uses};
 use serde_json::{Value, json};
@@ -32,6 +33,11 @@ pub async fn minted(world: &World, change: impl FnOnce(&mut NewKey)) -> (String,
 }
 
 pub async fn minted_by(app: &App, change: impl FnOnce(&mut NewKey)) -> (String, String) {
+    minted_as(app, by(), change).await
+}
+
+/// The same by somebody.
+pub async fn minted_as(app: &App, by: &By, change: impl FnOnce(&mut NewKey)) -> (String, String) {
     let mut new = NewKey {
         name: "test".to_owned(),
         environment: "prod".parse().unwrap(),
@@ -48,7 +54,7 @@ pub async fn minted_by(app: &App, change: impl FnOnce(&mut NewKey)) -> (String, 
         leak_policy: None,
     };
     change(&mut new);
-    let (key, secret) = keys::mint(app, by(), new).await.unwrap();
+    let (key, secret) = keys::mint(app, by, new).await.unwrap();
     (key.id.to_string(), secret.reveal().clone())
 }
 

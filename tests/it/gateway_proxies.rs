@@ -4,7 +4,7 @@
 
 mod others;
 mod routes;
-mod site;
+pub mod site;
 mod socket;
 mod streams;
 

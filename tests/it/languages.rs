@@ -1,6 +1,40 @@
 //! In which language a page speaks: what the person chose, what the app asks for (`ui_locales`), what the browser prefers, English.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use cnx::account::role::Role;
+use scraper::Html;
+
+use crate::page_table::{House, pages, row};
 use crate::world::{Browser, Reply, World, authorize_path, on_both};
+
+/// What is the same in German, as the files of words have it.
+fn same_in_german() -> BTreeSet<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/words/de");
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let rows = files.flat_map(|text| serde_json::from_str::<BTreeMap<String, String>>(&text).unwrap());
+    rows.filter(|(english, german)| english == german).map(|(english, _)| english).collect()
+}
+
+/// The texts of a page that are words of ours: what people or programs gave stands in `bdi`, in code, or is a time.
+fn words(html: &str) -> Vec<String> {
+    let page = Html::parse_document(html);
+    let ours = page.tree.nodes().filter_map(|node| {
+        let text = node.value().as_text()?.trim().to_owned();
+        let given = node.ancestors().any(|above| {
+            above.value().as_element().is_some_and(|element| {
+                ["bdi", "code", "pre", "time", "script", "textarea", "head", "option"]
+                    .contains(&element.name())
+                    || element.attr("dir") == Some("auto")
+                    || element.attr("lang").is_some_and(|_| element.name() != "html")
+                    || element.attr("class") == Some("product")
+            })
+        });
+        (!given).then_some(text)
+    });
+    ours.filter(|text| text.chars().filter(|c| c.is_alphabetic()).count() > 1).collect()
+}
 
 /// A page as a browser with these languages gets it, redirects followed.
 async fn read(world: &World, browser: &Browser, path: &str, languages: &str) -> Reply {
@@ -50,5 +84,25 @@ on_both! {
         let refused = world.http.get(world.url("/oauth2/authorize")).header("accept-language", "de");
         let refused = Reply::of(refused.send().await.unwrap()).await;
         assert!(refused.status == 400 && refused.text.contains("<html lang=\"de\">"), "{}", refused.text);
+    }
+
+    async fn no_page_keeps_english_for_who_reads_german(world: World) {
+        let house = House::new(world).await;
+        let browser = house.browser(Role::Owner).await;
+        let same = same_in_german();
+        let mut kept = BTreeSet::new();
+        for (path, methods, least) in pages() {
+            if least.is_none() || !methods.contains(&"GET") {
+                continue;
+            }
+            let address = house.address(&row(path), Role::Owner).await;
+            let english = read(&house.world, &browser, &address, "en").await;
+            let german = read(&house.world, &browser, &address, "de").await;
+            let german: BTreeSet<String> = words(&german.text).into_iter().collect();
+            let left = words(&english.text).into_iter().filter(|text| german.contains(text) && !same.contains(text));
+            let host = house.world.base.trim_start_matches("http://").to_owned();
+            kept.extend(left.filter(|text| *text != host).map(|text| format!("{path}: {text}")));
+        }
+        assert!(kept.is_empty(), "English for who reads German: {kept:#?}");
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::page_forms::forms;
+use crate::page_table::pages;
 use crate::process::{Node, Place};
 use crate::wire::{self, exchange};
 use crate::world::{Browser, CALLBACK, PASSWORD, TestClient, http};
@@ -44,6 +46,35 @@ pub fn stopped(node: &mut Node) -> String {
     node.signal("TERM");
     assert_eq!(node.wait(Duration::from_secs(10)).code(), Some(0), "{}", node.err());
     node.err()
+}
+
+/// The same into every field of every form that an owner finds in the console and in their account.
+async fn type_hostile_things(base: &str) {
+    let http = http();
+    let browser = Browser::new(base, &http);
+    for (path, methods, least) in pages() {
+        if least.is_none() || !methods.contains(&"GET") || path.contains('{') {
+            continue;
+        }
+        let mut page = browser.get(path).await;
+        if page.status == 303 {
+            let sign_in = browser.open("/sign-in").await;
+            browser.sign_in(&sign_in, "olga").await;
+            page = browser.get(path).await;
+        }
+        for mut form in forms(&page.text, 1) {
+            for at in form.texts.clone() {
+                HOSTILE.clone_into(&mut form.fields[at].1);
+            }
+            if form.is_get {
+                let query =
+                    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+                browser.get(&format!("{}?{query}", form.action)).await;
+            } else {
+                browser.post(&form.action, &form.fields).await;
+            }
+        }
+    }
 }
 
 async fn send_hostile_things(base: &str) {
@@ -94,9 +125,12 @@ async fn every_event_is_one_record_whatever_people_send_s_h13() {
         let mut place = place(format, level);
         place.set("CNX_LOG__LEVEL", "");
         add(&place);
+        let owner = ["user", "add", "olga@example.com", "--username", "olga", "--admin", "--password-stdin"];
+        place.json_with(&owner, Some(PASSWORD));
         place.set("CNX_LOG__LEVEL", level);
         let mut node = place.serve(&[]);
         send_hostile_things(&place.base).await;
+        type_hostile_things(&place.base).await;
         let log = stopped(&mut node);
         assert!(log.lines().count() > 20, "{log}");
         assert!(

@@ -91,7 +91,7 @@ async fn browse(on: On) {
         ("CNX_TEST_APP_URL", app),
         ("CNX_TEST_CHROMIUM", chromium),
     ];
-    told.extend(environment("CNX_TEST_SCREENSHOTS").map(|folder| ("CNX_TEST_SCREENSHOTS", folder)));
+    told.extend(screenshots());
     run(node, "browser.mjs", told).await;
 }
 
@@ -104,6 +104,11 @@ fn confidential(redirect: &str, after: &str) -> Value {
         "token_endpoint_auth_method": "client_secret_basic",
         "scope": SCOPE,
     })
+}
+
+/// Where pictures of pages go, when `tests/run --screenshots` wants them.
+pub fn screenshots() -> Option<(&'static str, String)> {
+    environment("CNX_TEST_SCREENSHOTS").map(|folder| ("CNX_TEST_SCREENSHOTS", folder))
 }
 
 /// Runs a script of `tests/clients` until it ends, on a thread of its own: the server may share this one.

@@ -203,6 +203,11 @@ impl World {
 
     /// Adds a person; their address is `NAME@example.com`, verified, and they have a value for every standard claim.
     pub async fn add_user(&self, username: &str) -> User {
+        self.add_person(username, cnx::account::role::Role::Member).await
+    }
+
+    /// The same with a role.
+    pub async fn add_person(&self, username: &str, role: cnx::account::role::Role) -> User {
         let claims = serde_json::json!({
             "given_name": "Ada", "family_name": "Lovelace", "middle_name": "K", "nickname": "ada",
             "profile": "https://example.com/ada", "picture": "https://example.com/ada.png",
@@ -216,7 +221,7 @@ impl World {
             username: Some(username.to_owned()),
             name: Some("Ada Lovelace".to_owned()),
             email_verified: true,
-            role: cnx::account::role::Role::Member,
+            role,
             claims: claims.as_object().unwrap().clone(),
             password: Some(Secret::new(PASSWORD.to_owned())),
         };

@@ -87,7 +87,7 @@ pub fn system() -> Clock {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
-fn example() -> Option<PathBuf> {
+pub fn example() -> Option<PathBuf> {
     let example = Path::new(env!("CARGO_BIN_EXE_cnx")).with_file_name("examples").join("instances_api");
     if !example.exists() {
         eprintln!("skipped: {} is not built; tests/run builds it", example.display());
@@ -110,6 +110,11 @@ impl Site {
         })
         .await
         .unwrap();
+        Self::around(world, kind, program, example, behind).await
+    }
+
+    /// A gateway between callers and what stands behind it, which asks a server that is there; the server trusts this machine's proxies.
+    pub async fn around(world: World, kind: Kind, program: &str, example: &Path, behind: Behind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (api, behind) = match behind {
             Behind::Mirror => (None, mirror()),
