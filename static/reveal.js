@@ -3,9 +3,10 @@
 for (const button of document.querySelectorAll("button[data-reveal]")) {
   const input = document.getElementById(button.dataset.reveal);
   if (!input) continue;
+  const shown = button.firstChild.data;
   const show = (visible) => {
     input.type = visible ? "text" : "password";
-    button.firstChild.data = visible ? "Hide" : "Show";
+    button.firstChild.data = visible ? button.dataset.hide || "Hide" : shown;
   };
   button.hidden = false;
   button.addEventListener("click", () => {
