@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_adds_a_header_or_a_recipient_s_h13() {
+    fn nobody_adds_a_header_or_a_recipient() {
         let id = MailId::new(&Clock::System, &Entropy::seeded(1));
         let from: Mailbox = "Identity <id@example.com>".parse().unwrap();
         for to in [

@@ -43,7 +43,11 @@ pub(super) fn check(stated: StatedMail, host: &str, refuse: Refuse) -> Result<Ma
                 "the address that mail is from is needed, such as id@example.com",
             ));
         }
-        (None, None) => format!("no-reply@{}", host.trim_matches(['[', ']'])),
+        // An address of the network is no domain that mail could be from.
+        (None, None) if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() => {
+            "no-reply@localhost".to_owned()
+        }
+        (None, None) => format!("no-reply@{host}"),
     };
     if !from.contains('@') || from.chars().any(char::is_control) {
         return Err(refuse(

@@ -7,6 +7,7 @@ use crate::base::secret::Secret;
 use crate::flow::caller::Browser;
 use crate::flow::people::PersonError;
 use crate::flow::sign_in::link::{self, LinkError};
+use crate::oauth::error::OAuthError;
 use crate::oauth::params::Params;
 use crate::store::links::LinkPurpose;
 use crate::web::pages::{FieldProblem, Form, Problems, SetPassword, SetUp};
@@ -50,7 +51,7 @@ pub(in crate::web) async fn set_up(app: Node, req: HttpRequest, payload: Payload
 pub(in crate::web) async fn show_set_password(app: Node, req: HttpRequest) -> HttpResponse {
     let token = match asked_token(&req) {
         Ok(token) => token,
-        Err(answer) => return answer,
+        Err(error) => return refuse::page(&req, &error),
     };
     set_password_page(&app, &req, cookies::read(&app, &req), &token, Problems::default()).await
 }
@@ -74,13 +75,12 @@ pub(in crate::web) async fn set_password(app: Node, req: HttpRequest, payload: P
     }
 }
 
-fn asked_token(req: &HttpRequest) -> Result<String, HttpResponse> {
-    let query = extract::query(req).map_err(|error| refuse::page(req, &error))?;
-    Ok(query.get("token").unwrap_or_default().to_owned())
+fn asked_token(req: &HttpRequest) -> Result<String, OAuthError> {
+    Ok(extract::query(req)?.get("token").unwrap_or_default().to_owned())
 }
 
 async fn set_up_token(app: &Node, req: &HttpRequest) -> Result<String, HttpResponse> {
-    let token = asked_token(req)?;
+    let token = asked_token(req).map_err(|error| refuse::page(req, &error))?;
     match link::sets_up(app, &token).await {
         Ok(true) => Ok(token),
         Ok(false) => Err(refuse::stale_link(req, LinkPurpose::SetUp)),
