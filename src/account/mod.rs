@@ -1,5 +1,7 @@
 //! Floor 1: people. Names, passwords, what is known of a person; pure rules.
 
+pub mod factor_policy;
+pub mod look;
 pub mod password;
 pub mod role;
 pub mod throttle;

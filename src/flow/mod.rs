@@ -9,6 +9,7 @@ pub mod authorize;
 pub mod caller;
 pub mod check;
 pub mod clients;
+pub mod explain;
 pub mod introspect;
 pub mod key_view;
 pub mod keys;

@@ -14,6 +14,7 @@ pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem};
 use self::words::{first_letter, pieces};
 
 mod console;
+pub mod desk;
 mod lang;
 mod words;
 
@@ -24,6 +25,10 @@ pub struct Frame {
     pub lang: Lang,
     /// The name of this installation: `CloudNexus Identity`.
     pub product: String,
+    /// The address of the organization's logo, where it has one.
+    pub logo: Option<String>,
+    /// The address of the style that gives pages the organization's colour, where it has one.
+    pub style: Option<String>,
     /// The host of the issuer, which the foot of the page names, so that people can compare it with the address bar.
     pub host: String,
 }
@@ -291,6 +296,8 @@ pub struct Profile {
     pub email_verified: bool,
 }
 
+#[cfg(test)]
+mod desk_samples;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

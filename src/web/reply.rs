@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::headers::page_policy;
 use super::pages::{FormPost, Frame, Lang};
-use super::{cookies, refuse};
+use super::{cookies, look, refuse};
 use crate::app::App;
 use crate::base::encoding::push_number;
 use crate::base::fault::Fault;
@@ -75,12 +75,15 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
 
 /// What every page carries; in the language that the person chose, else in one that the browser asks for.
 pub(super) fn frame(app: &App, req: &HttpRequest) -> Frame {
+    let presence = app.presence();
     Frame {
         lang: cookies::lang(app, req).unwrap_or_else(|| {
             let asked = req.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
             Lang::asked_for(asked.unwrap_or_default())
         }),
-        product: "CloudNexus Identity".to_owned(),
+        product: presence.title.clone().unwrap_or_else(|| "CloudNexus Identity".to_owned()),
+        logo: look::logo_url(&presence),
+        style: look::style_url(&presence),
         host: app
             .settings
             .public_url

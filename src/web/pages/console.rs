@@ -38,7 +38,16 @@ const fn place(path: &'static str, name: &'static str, least: Role) -> Place {
 }
 
 /// The console.
-const CONSOLE: &[Place] = &[];
+const CONSOLE: &[Place] = &[
+    place("/console/apps", "Apps", Role::Admin),
+    place("/console/service-accounts", "Service accounts", Role::Admin),
+    place("/console/people", "People", Role::Admin),
+    place("/console/sessions", "Sign-ins", Role::Admin),
+    place("/console/signing-keys", "Signing keys", Role::Admin),
+    place("/console/audit", "Audit", Role::Admin),
+    place("/console/explain", "Explain", Role::Admin),
+    place("/console/organization", "Organization", Role::Admin),
+];
 
 /// The person's own account.
 const ACCOUNT: &[Place] = &[place("/account", "Profile", Role::Member)];

@@ -7,20 +7,26 @@ use crate::account::role::Role;
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
 
 /// Makes the samples; each value passes through `value`.
-struct Samples<'a> {
+pub(super) struct Samples<'a> {
     value: &'a dyn Fn(&str) -> String,
 }
 
 impl Samples<'_> {
-    fn text(&self, sample: &str) -> String {
+    pub(super) fn text(&self, sample: &str) -> String {
         (self.value)(sample)
     }
 
     fn frame(&self) -> Frame {
-        Frame { lang: Lang::En, product: self.text("CloudNexus Identity"), host: self.text("id.example.com") }
+        Frame {
+            lang: Lang::En,
+            product: self.text("CloudNexus Identity"),
+            logo: Some("/assets/organization/logo.00000000000.png".to_owned()),
+            style: Some("/assets/organization/style.00000000000.css".to_owned()),
+            host: self.text("id.example.com"),
+        }
     }
 
-    fn seat(&self, role: Role, here: &'static str) -> Seated {
+    pub(super) fn seat(&self, role: Role, here: &'static str) -> Seated {
         Seated {
             frame: self.frame(),
             person: self.person(),
@@ -213,6 +219,9 @@ impl Samples<'_> {
             ..self.seat(Role::Member, "/account")
         };
         add("account_new", &Profile { seat, email: None, ..profile });
+        for (name, page) in self.desks() {
+            add(name, &page);
+        }
         pages
     }
 }
