@@ -1,6 +1,8 @@
 //! Floor 1: people. Names, passwords, what is known of a person; pure rules.
 
 pub mod browser;
+pub mod factor_policy;
+pub mod look;
 pub mod password;
 pub mod role;
 pub mod throttle;

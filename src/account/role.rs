@@ -31,6 +31,16 @@ impl Role {
     pub fn is_admin(self) -> bool {
         self >= Self::Admin
     }
+
+    /// Whether somebody of this role changes accounts of the role `of`: owners everybody's, admins those of everybody but owners.
+    pub fn may_change(self, of: Self) -> bool {
+        self == Self::Owner || (self == Self::Admin && of < Self::Owner)
+    }
+
+    /// Whether somebody of this role gives the role `to` to an account of the role `of`: nobody gives more than they have.
+    pub fn may_give(self, of: Self, to: Self) -> bool {
+        self.may_change(of) && to <= self
+    }
 }
 
 impl FromStr for Role {
@@ -38,5 +48,35 @@ impl FromStr for Role {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|role| role.word() == word).ok_or("owner, admin or member is allowed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admins_change_members_and_admins_and_only_owners_change_owners() {
+        let changes = |by: Role| Role::ALL.map(|of| by.may_change(of));
+        assert_eq!(changes(Role::Member), [false, false, false]);
+        assert_eq!(changes(Role::Admin), [true, true, false]);
+        assert_eq!(changes(Role::Owner), [true, true, true]);
+    }
+
+    #[test]
+    fn nobody_gives_more_than_they_have_to_themselves_or_to_others() {
+        for by in Role::ALL {
+            for of in Role::ALL {
+                for to in Role::ALL {
+                    let given = by.may_give(of, to);
+                    assert!(!given || (by.is_admin() && to <= by && of <= by), "{by:?} makes {of:?} {to:?}");
+                }
+            }
+        }
+        assert!(
+            Role::Admin.may_give(Role::Member, Role::Admin)
+                && !Role::Admin.may_give(Role::Admin, Role::Owner)
+        );
+        assert!(Role::Owner.may_give(Role::Owner, Role::Member));
     }
 }

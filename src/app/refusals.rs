@@ -23,6 +23,9 @@ struct Alike {
     place: Option<String>,
 }
 
+/// Refused requests that wait at most, each by its id: more than that in a minute are not explained one by one.
+const MOST_REQUESTS: usize = 1_000;
+
 /// Refusals that wait.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<Waiting>);
@@ -31,6 +34,7 @@ pub struct Refusals(Mutex<Waiting>);
 struct Waiting {
     rows: HashMap<Alike, Entry>,
     of_a_place: HashMap<Option<String>, usize>,
+    requests: Vec<Entry>,
 }
 
 impl Waiting {
@@ -87,5 +91,24 @@ impl App {
         }
         taken.sort_by(|(a, _), (b, _)| (a.at, &a.act, &a.address).cmp(&(b.at, &b.act, &b.address)));
         taken
+    }
+
+    /// Notes why one request was refused, by its id; what comes beyond what may wait is let go.
+    pub fn note_refused_request(&self, entry: Entry) {
+        let mut waiting = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry.request_id.is_some() && waiting.requests.len() < MOST_REQUESTS {
+            waiting.requests.push(entry);
+        }
+    }
+
+    /// Every refused request that waits.
+    pub fn take_refused_requests(&self) -> Vec<Entry> {
+        std::mem::take(&mut self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner).requests)
+    }
+
+    /// Why a request was refused that still waits to be written down.
+    pub fn refused_request(&self, id: &str) -> Option<Entry> {
+        let waiting = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.requests.iter().find(|entry| entry.request_id.as_deref() == Some(id)).cloned()
     }
 }

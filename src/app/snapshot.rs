@@ -22,7 +22,8 @@ use crate::oauth::client::Client;
 use crate::oauth::redirect_uri;
 use crate::oauth::service_account::ServiceAccount;
 use crate::store::changes::{self, Change, ChangeKind};
-use crate::store::{StoreError, api_keys, clients, organizations, service_accounts, signing_keys};
+use crate::store::organizations::Presence;
+use crate::store::{Conn, StoreError, api_keys, clients, organizations, service_accounts, signing_keys};
 
 /// The registered clients, and the web origins that their pages come from.
 #[derive(Debug, Default)]
@@ -89,6 +90,7 @@ pub struct Snapshots {
     /// By id, and changed in place: there may be very many.
     api_keys: RwLock<HashMap<PublicId, Arc<ApiKey>>>,
     plans: ArcSwap<HashMap<OrganizationId, Plan>>,
+    presence: ArcSwap<Presence>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
     /// The last change that was applied.
@@ -111,6 +113,14 @@ impl App {
         all.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
         all.truncate(most);
         all
+    }
+
+    /// At most `most` clients in the order of their ids, those after `after`, disabled ones included.
+    pub fn clients_after(&self, after: &str, most: usize) -> Vec<Arc<Client>> {
+        let clients = self.snapshots.clients.load();
+        let mut all: Vec<&Arc<Client>> = clients.by_id.values().filter(|c| c.id.as_str() > after).collect();
+        all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        all.into_iter().take(most).cloned().collect()
     }
 
     /// The service account of that id, disabled ones included.
@@ -143,6 +153,11 @@ impl App {
     /// What an organization has.
     pub fn plan(&self, organization: OrganizationId) -> Plan {
         self.snapshots.plans.load().get(&organization).copied().unwrap_or_default()
+    }
+
+    /// What the first organization shows of itself, and asks of its people.
+    pub fn presence(&self) -> Arc<Presence> {
+        self.snapshots.presence.load_full()
     }
 
     /// Whether a registered client's pages come from `origin`: CORS (C12).
@@ -182,17 +197,24 @@ impl App {
             .store
             .read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?, service_accounts::all(conn)?)))
             .await?;
-        let (keys, plans) =
-            self.store.read(|conn| Ok((api_keys::all(conn)?, organizations::plans(conn)?))).await?;
+        let keys = self.store.read(api_keys::all).await?;
+        self.load_organizations().await?;
         let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         *self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        self.snapshots.plans.store(Arc::new(plans));
         let accounts = accounts.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
         self.snapshots.accounts.store(Arc::new(Accounts::of(accounts)));
         let by_id = all.into_iter().map(|c| (c.id.clone(), Arc::new(c))).collect();
         self.snapshots.clients.store(Arc::new(Clients::of(by_id)));
         self.load_keys().await?;
         self.snapshots.cursor.store(cursor, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn load_organizations(&self) -> Result<(), StoreError> {
+        let read = |conn: &mut Conn| Ok((organizations::plans(conn)?, organizations::presence(conn)?));
+        let (plans, presence) = self.store.read(read).await?;
+        self.snapshots.plans.store(Arc::new(plans));
+        self.snapshots.presence.store(Arc::new(presence));
         Ok(())
     }
 
@@ -262,7 +284,7 @@ impl App {
             self.load_keys().await?;
         }
         if changes.iter().any(|c| c.kind == ChangeKind::Organization) {
-            self.snapshots.plans.store(Arc::new(self.store.read(organizations::plans).await?));
+            self.load_organizations().await?;
         }
         let of_kind = |kind: ChangeKind| -> HashSet<ClientId> {
             changes.iter().filter(|c| c.kind == kind).filter_map(|c| c.subject.parse().ok()).collect()

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Disable(One),
     /// Enable a disabled account
     Enable(One),
+    /// Give a role: owner, admin or member; their sign-ins end
+    SetRole(SetRole),
     /// Set a password from standard input, or print a one-time link to set one
     SetPassword(SetPassword),
 }
@@ -65,6 +67,16 @@ pub(super) struct One {
 }
 
 #[derive(Args)]
+pub(super) struct SetRole {
+    /// User name, e-mail address or user_id
+    #[arg(allow_hyphen_values = true)]
+    user: String,
+    /// owner runs everything, admin everything but owners, member their own keys and account
+    #[arg(value_name = "owner|admin|member")]
+    role: Role,
+}
+
+#[derive(Args)]
 pub(super) struct SetPassword {
     /// User name, e-mail address or user_id
     #[arg(allow_hyphen_values = true)]
@@ -80,6 +92,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::List => list(context),
         Command::Disable(one) => set_disabled(context, &one.user, true),
         Command::Enable(one) => set_disabled(context, &one.user, false),
+        Command::SetRole(arguments) => set_role(context, &arguments),
         Command::SetPassword(arguments) => set_password(context, &arguments),
     }
 }
@@ -158,6 +171,15 @@ fn set_disabled(context: &Context, user: &str, disabled: bool) -> Result<(), Ref
     })
 }
 
+fn set_role(context: &Context, arguments: &SetRole) -> Result<(), Refused> {
+    context.with_app(|app| async move {
+        let user = find(&app, &arguments.user).await?;
+        people::set_role(&app, &by(), user.id, arguments.role).await?;
+        let user = find(&app, &user.id.to_string()).await?;
+        print_user(context, &user, None)
+    })
+}
+
 fn set_password(context: &Context, arguments: &SetPassword) -> Result<(), Refused> {
     let password = arguments.password_stdin.then(|| stdin::secret("password")).transpose()?;
     context.with_app(|app| async move {
@@ -206,6 +228,7 @@ fn print_user(context: &Context, user: &User, link: Option<&Link>) -> Result<(),
             ("user_id", user.id.to_string()),
             ("username", user.username.clone()),
             ("email", print::or_dash(user.email.as_ref())),
+            ("role", user.role.word().to_owned()),
             ("state", if user.is_active() { "active" } else { "disabled" }.to_owned()),
         ]);
         if let Some(link) = link {

@@ -35,6 +35,7 @@ pub struct By {
     may: Option<Permissions>,
     /// A member: has keys of their own and no others, for APIs and not for this server.
     is_member: bool,
+    person: Option<UserId>,
 }
 
 /// Who is not known, or not believed.
@@ -43,12 +44,16 @@ const ANYBODY: &str = "anybody";
 impl By {
     /// Somebody with access to the machine, under this account of the operating system.
     pub fn command_line(uid: u32) -> Self {
-        Self { actor: format!("command_line:{uid}"), ..Self::system() }
+        Self::unseen(format!("command_line:{uid}"), None)
     }
 
     /// The server itself.
     pub fn system() -> Self {
-        Self { actor: SYSTEM.to_owned(), address: None, request_id: None, may: None, is_member: false }
+        Self::unseen(SYSTEM.to_owned(), None)
+    }
+
+    fn unseen(actor: String, address: Option<IpAddr>) -> Self {
+        Self { actor, address, request_id: None, may: None, is_member: false, person: None }
     }
 
     /// Whoever sent a request, without saying who that is.
@@ -89,13 +94,19 @@ impl By {
 
     /// Somebody in front of a page of ours. Who administrates sees every key and gives what they like.
     pub fn person(user: &User, caller: &Caller) -> Self {
-        Self { is_member: !user.is_admin(), ..Self::named(format!("user:{}", user.id), caller) }
+        let (is_member, person) = (!user.is_admin(), Some(user.id));
+        Self { is_member, person, ..Self::named(format!("user:{}", user.id), caller) }
+    }
+
+    /// Who of the people it is, whose role bounds what they change. Whoever has the machine may do everything.
+    pub(super) const fn who(&self) -> Option<UserId> {
+        self.person
     }
 
     /// Somebody who is known by something else than an account of ours, such as a signature.
     pub fn named(actor: impl Into<String>, caller: &Caller) -> Self {
         let request_id = Some(caller.request_id.clone());
-        Self { actor: actor.into(), address: Some(caller.address), request_id, ..Self::system() }
+        Self { request_id, ..Self::unseen(actor.into(), Some(caller.address)) }
     }
 
     /// As the record of a key names its maker.
@@ -279,6 +290,7 @@ pub fn record(app: &App, act: &Act<'_>, caller: &Caller) {
     let entry = act.entry(&By::anybody(caller), app.now());
     log(&entry);
     if entry.outcome == Outcome::Refused {
+        app.note_refused_request(entry.clone());
         app.note_refusal(entry, Some(caller.place()));
     }
 }
@@ -291,8 +303,20 @@ pub(super) fn check_refused(
     from: Option<IpAddr>,
     now: Timestamp,
 ) {
-    let by = By { actor: ANYBODY.to_owned(), address: from, ..By::system() };
+    let by = By::unseen(ANYBODY.to_owned(), from);
     app.note_refusal(Act::CheckRefused(key, code).entry(&by, now), from.map(place));
+}
+
+/// Notes by a request's id why its key or token was not good, with what was needed and what came.
+pub(super) fn explain_check(
+    app: &App,
+    key: Option<&str>,
+    (code, details): (&'static str, &Value),
+    caller: &Caller,
+    now: Timestamp,
+) {
+    let entry = Act::CheckRefused(key, code).entry(&By::anybody(caller), now);
+    app.note_refused_request(Entry { details: Some(details.to_string()), ..entry });
 }
 
 /// What is to be written in the transaction of an act, and to the log after it.
@@ -335,6 +359,16 @@ impl Record {
         F: FnMut(&mut Conn) -> Result<bool, StoreError> + Send + 'static,
     {
         self.when(|done| *done, app, act).await
+    }
+
+    /// The same, for what may be refused by what it finds: an `Err` within is written down nowhere, and nothing else may be written then.
+    pub(super) async fn if_allowed<T, E, F>(self, app: &App, act: F) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnMut(&mut Conn) -> Result<Result<T, E>, StoreError> + Send + 'static,
+    {
+        self.when(Result::is_ok, app, act).await
     }
 
     /// The same, for what may find nothing to do: written down where `is_done` says so.

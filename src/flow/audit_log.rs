@@ -15,7 +15,7 @@ use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::audit::{self, Event, Filter, From, Outcome};
 use crate::store::audit_chain::{Link, Report};
-use crate::store::audit_look::Look;
+use crate::store::audit_look::{Glance, Look};
 
 /// The columns of an export as a table.
 const COLUMNS: [&str; 12] = [
@@ -166,6 +166,15 @@ pub async fn verify(app: &App, noted: Option<Link>) -> Result<Report, OAuthError
         (more, look) = app.store.read(move |conn| look.clone().step(conn)).await?;
     }
     Ok(app.store.read(move |conn| look.clone().end(conn)).await?)
+}
+
+/// Events that a glance looks at.
+const GLANCE: i64 = 1_000;
+
+/// How the log stands, as far as its newest events tell: a few milliseconds, however long it is.
+pub async fn glance(app: &App) -> Result<Glance, OAuthError> {
+    let vault = app.vault.clone();
+    Ok(app.store.read(move |conn| Glance::of(conn, &vault, GLANCE)).await?)
 }
 
 /// An event as the command line and `/v1` show it.

@@ -12,7 +12,7 @@ use crate::jose::key_set::KeySet;
 use crate::oauth::client::{AuthMethod, Client, ClientMetadata, ClientSecret};
 use crate::oauth::client_registration::{self, FieldError};
 use crate::oauth::error::OAuthError;
-use crate::store::{StoreError, clients, families};
+use crate::store::{Conn, StoreError, clients, families};
 
 /// The prefix of client secrets that we make. Never change it: secret scanners know it.
 pub const SECRET_PREFIX: &str = "cnx_cs_";
@@ -78,12 +78,9 @@ pub async fn add(
     id: Option<ClientId>,
     secret: Option<Secret<String>>,
 ) -> Result<(Client, Option<Secret<String>>), ClientError> {
-    client_registration::check(&metadata)?;
-    if let Some(jwks) = &metadata.jwks {
-        KeySet::registered(jwks).map_err(|e| FieldError { field: "jwks", problem: e.to_string() })?;
-    }
+    check(&metadata)?;
     let now = app.now();
-    let id = id.unwrap_or_else(|| ClientId::generate(&app.entropy));
+    let id = id.unwrap_or_else(|| new_id(app));
     if id.as_str().parse::<UserId>().is_ok_and(UserId::is_version_7) {
         return Err(ClientError::LooksLikeAPerson(id));
     }
@@ -165,6 +162,58 @@ pub async fn rotate_secret(
     told.log();
     app.catch_up().await?;
     Ok(secret)
+}
+
+/// An id that nobody has, for a client that is registered later.
+pub fn new_id(app: &App) -> ClientId {
+    ClientId::generate(&app.entropy)
+}
+
+/// Replaces what is registered of a client. How it authenticates stays: its secret, or that it has none, goes with that.
+pub async fn change(app: &App, by: &By, id: &ClientId, metadata: ClientMetadata) -> Result<(), ClientError> {
+    check(&metadata)?;
+    let now = app.now();
+    let about = json!({ "name": metadata.client_name, "redirect_uris": metadata.redirect_uris });
+    let record = Record::new(app, &Act::Did(Name::ClientChanged, id.as_str().into(), about), by, now);
+    let wanted = id.clone();
+    let write = move |conn: &mut Conn| {
+        let Some(before) = clients::hold(conn, &wanted, now)? else {
+            return Ok(Err(ClientError::Unknown(wanted.to_string())));
+        };
+        if before.metadata.token_endpoint_auth_method != metadata.token_endpoint_auth_method {
+            return Ok(Err(ClientError::Field(FieldError {
+                field: "token_endpoint_auth_method",
+                problem: "it cannot be changed; register another client".to_owned(),
+            })));
+        }
+        clients::update(conn, &wanted, &metadata, now)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await??;
+    app.catch_up().await?;
+    Ok(())
+}
+
+/// Disables a client, or enables it again; while it is disabled, nobody signs in to it and its tokens are refused.
+pub async fn set_disabled(app: &App, by: &By, id: &str, disabled: bool) -> Result<(), ClientError> {
+    let now = app.now();
+    let client = find(app, id).await?;
+    let deed = if disabled { Name::ClientDisabled } else { Name::ClientEnabled };
+    let record = Record::new(app, &Act::Did(deed, client.id.as_str().into(), Value::Null), by, now);
+    record
+        .with(app, move |conn| clients::set_disabled(conn, &client.id, disabled.then_some(now), now))
+        .await?;
+    app.catch_up().await?;
+    Ok(())
+}
+
+/// The rules of a registration, its keys included.
+fn check(metadata: &ClientMetadata) -> Result<(), ClientError> {
+    client_registration::check(metadata)?;
+    if let Some(jwks) = &metadata.jwks {
+        KeySet::registered(jwks).map_err(|e| FieldError { field: "jwks", problem: e.to_string() })?;
+    }
+    Ok(())
 }
 
 /// Deletes a client; everything that it was given ends.

@@ -10,6 +10,7 @@ pub mod caller;
 pub mod check;
 pub mod clients;
 pub mod connected_apps;
+pub mod explain;
 pub mod introspect;
 pub mod key_list;
 pub mod key_practices;

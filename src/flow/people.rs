@@ -1,4 +1,4 @@
-//! People's accounts, as the command line and the pages change them: add, disable, enable, set a password.
+//! People's accounts, as the command line and the pages change them: add, disable, enable, give a role, set a password, sign out.
 
 use serde_json::{Map, Value, json};
 
@@ -12,12 +12,12 @@ use crate::account::user::User;
 use crate::account::username;
 use crate::app::App;
 use crate::base::fault::Fault;
-use crate::base::id::UserId;
+use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::links::LinkPurpose;
-use crate::store::{StoreError, factors, links, users};
+use crate::store::{Conn, StoreError, factors, links, sessions, users};
 
 /// A person to be added.
 #[derive(Debug)]
@@ -52,6 +52,9 @@ pub enum PersonError {
     /// Nobody of that name.
     #[error("no user is called so")]
     Unknown,
+    /// Who asks may not do that; what may be done.
+    #[error("{0}")]
+    NotAllowed(&'static str),
     /// Nobody else is an owner.
     #[error("nobody else is an owner; make another one first (`cnx user set-role USER owner`)")]
     LastOwner,
@@ -96,6 +99,9 @@ const RESERVED: [&str; 17] = [
     "email",
 ];
 
+/// Characters of a name to show at most, as the pages' inputs have it.
+const LONGEST_NAME: usize = 200;
+
 /// Checks what was typed and hashes the password; nothing is written yet.
 pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
     let field =
@@ -110,6 +116,10 @@ pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
         (None, None) => return Err(field("username", "a user name or an e-mail address is needed")),
     };
     let username = username::canonical(&name_text).map_err(|e| field("username", e))?;
+    let name = person.name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty());
+    if name.as_ref().is_some_and(|n| n.chars().count() > LONGEST_NAME || n.chars().any(char::is_control)) {
+        return Err(field("name", "up to 200 characters are allowed, on one line"));
+    }
     if let Some(reserved) = RESERVED.iter().find(|r| person.claims.contains_key(**r)) {
         return Err(PersonError::Field {
             field: "claims",
@@ -130,7 +140,7 @@ pub async fn check(app: &App, person: NewPerson) -> Result<User, PersonError> {
         username,
         email,
         email_verified: person.email_verified,
-        name: person.name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()),
+        name,
         claims: person.claims,
         role: person.role,
         locale: None,
@@ -180,17 +190,22 @@ pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonEr
         user.role = Role::Owner;
     }
     let (row, now) = (user.clone(), app.now());
-    let record = Record::new(app, &added(&user), by, now);
-    record
-        .with(app, move |conn| {
-            users::insert(conn, &row)?;
-            if row.is_admin() {
-                // The link that makes the first administrator has nothing to make any more, and never again.
-                links::void(conn, LinkPurpose::SetUp, None, now)?;
+    let (record, by) = (Record::new(app, &added(&user), by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        if let Some(who) = by.who() {
+            let own = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
+            if !own.is_some_and(|own| own.may_give(Role::Member, row.role)) {
+                return Ok(Err(PersonError::NotAllowed("only an owner makes owners")));
             }
-            Ok(())
-        })
-        .await?;
+        }
+        users::insert(conn, &row)?;
+        if row.is_admin() {
+            // The link that makes the first administrator has nothing to make any more, and never again.
+            links::void(conn, LinkPurpose::SetUp, None, now)?;
+        }
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await??;
     Ok(user)
 }
 
@@ -211,24 +226,133 @@ pub async fn find(app: &App, text: &str) -> Result<User, PersonError> {
     found.ok_or(PersonError::Unknown)
 }
 
+/// Why somebody may not change somebody's account, as far as the roles of both at this moment say; within the write that changes it.
+///
+/// Nobody disables or demotes themselves by mistake: what ends one's own access is for another administrator. Who has the machine
+/// ([`By::command_line`]) may do everything.
+fn hold(conn: &mut Conn, by: &By, user: UserId) -> Result<Result<User, PersonError>, StoreError> {
+    let Some(person) = users::find(conn, user)? else { return Ok(Err(PersonError::Unknown)) };
+    let Some(who) = by.who() else { return Ok(Ok(person)) };
+    let role = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
+    Ok(if role.is_some_and(|role| role.may_change(person.role)) {
+        Ok(person)
+    } else {
+        Err(PersonError::NotAllowed("only an owner changes the account of an owner"))
+    })
+}
+
 /// Disables or enables an account. Disabling ends every session and token at once (S-L11, S-U7); the last owner stays.
 pub async fn set_disabled(app: &App, by: &By, user: UserId, disabled: bool) -> Result<(), PersonError> {
     let now = app.now();
     let deed = if disabled { Name::UserDisabled } else { Name::UserEnabled };
     let record = Record::new(app, &Act::Did(deed, user.to_string().into(), Value::Null), by, now);
-    let done = record
-        .if_done(app, move |conn| {
-            if disabled && users::hold_owners(conn)? == [user] {
-                return Ok(false);
-            }
-            users::set_disabled(conn, user, disabled.then_some(now), now)?;
-            if disabled {
-                session::end_all(conn, user, now)?;
-            }
-            Ok(true)
-        })
-        .await?;
-    if done { Ok(()) } else { Err(PersonError::LastOwner) }
+    let by = by.clone();
+    let write = move |conn: &mut Conn| {
+        let owners = users::hold_owners(conn)?;
+        if let Err(refused) = hold(conn, &by, user)? {
+            return Ok(Err(refused));
+        }
+        if disabled && by.who() == Some(user) {
+            return Ok(Err(PersonError::NotAllowed("nobody disables themselves; ask another administrator")));
+        }
+        if disabled && owners == [user] {
+            return Ok(Err(PersonError::LastOwner));
+        }
+        users::set_disabled(conn, user, disabled.then_some(now), now)?;
+        if disabled {
+            session::end_all(conn, user, now)?;
+        }
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await?
+}
+
+/// Gives somebody another role. Their sessions end, so that what was signed in with the old one is not gone on with (S-L9); apps that
+/// they allowed keep what they have. Whether it was another role; the last owner stays one.
+pub async fn set_role(app: &App, by: &By, user: UserId, role: Role) -> Result<(), PersonError> {
+    let now = app.now();
+    let about = json!({ "role": role.word() });
+    let record = Record::new(app, &Act::Did(Name::UserRoleChanged, user.to_string().into(), about), by, now);
+    let by = by.clone();
+    let write = move |conn: &mut Conn| {
+        let owners = users::hold_owners(conn)?;
+        let person = match hold(conn, &by, user)? {
+            Ok(person) => person,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let own = match by.who() {
+            Some(who) => users::find(conn, who)?.map(|actor| actor.role),
+            None => None,
+        };
+        if own.is_some_and(|own| !own.may_give(person.role, role)) {
+            return Ok(Err(PersonError::NotAllowed("only an owner makes owners")));
+        }
+        if owners == [user] && role != Role::Owner {
+            return Ok(Err(PersonError::LastOwner));
+        }
+        users::update(conn, &User { role, updated_at: now, ..person })?;
+        for session in sessions::of_user(conn, user, now)? {
+            session::end(conn, session.id, now)?;
+        }
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await?
+}
+
+/// Signs somebody out everywhere: every session ends, and every token of every app stops working (S-L11).
+pub async fn end_sessions(app: &App, by: &By, user: UserId) -> Result<(), PersonError> {
+    let now = app.now();
+    let act = Act::Did(Name::UserSessionsEnded, user.to_string().into(), Value::Null);
+    let (record, by) = (Record::new(app, &act, by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        if let Err(refused) = hold(conn, &by, user)? {
+            return Ok(Err(refused));
+        }
+        session::end_all(conn, user, now)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await?
+}
+
+/// Ends one sign-in of somebody.
+pub async fn end_session(app: &App, by: &By, session: SessionId) -> Result<(), PersonError> {
+    let now = app.now();
+    let act = Act::Did(Name::SessionEnded, session.to_string().into(), Value::Null);
+    let (record, by) = (Record::new(app, &act, by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        let Some(found) = sessions::find(conn, session)?.filter(|found| found.ended_at.is_none()) else {
+            return Ok(Err(PersonError::Unknown));
+        };
+        if let Err(refused) = hold(conn, &by, found.user)? {
+            return Ok(Err(refused));
+        }
+        session::end(conn, session, now)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await?
+}
+
+/// Takes somebody's lost second factors away: passkeys, the authenticator app, recovery codes. Their sessions end.
+pub async fn reset_factors(app: &App, by: &By, user: UserId) -> Result<(), PersonError> {
+    let now = app.now();
+    let act = Act::Did(Name::UserFactorsReset, user.to_string().into(), Value::Null);
+    let (record, by) = (Record::new(app, &act, by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        if let Err(refused) = hold(conn, &by, user)? {
+            return Ok(Err(refused));
+        }
+        users::remove_factors(conn, user)?;
+        session::end_all(conn, user, now)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await?
+}
+
+/// Makes a link by which somebody sets a password, for one who may change their account.
+pub async fn password_link(app: &App, by: &By, user: UserId) -> Result<Secret<String>, PersonError> {
+    let who = by.clone();
+    app.store.read(move |conn| hold(conn, &who, user)).await??;
+    Ok(link::for_password(app, by, user).await?)
 }
 
 /// Sets a password; every session, token and open link of before ends.

@@ -1,10 +1,11 @@
-//! Writes what was refused to the audit log: once a minute, alike refusals in one row. No request waits for it.
+//! Writes what was refused to the audit log: once a minute, alike refusals in one row; and why each request of late was refused, by its
+//! id, for who asks about it. No request waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::store::audit;
+use crate::store::{audit, refused_requests};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Rows in one write.
@@ -20,6 +21,15 @@ pub async fn run(app: Arc<App>) {
 
 /// Writes what waits; what cannot be written now waits on.
 pub async fn flush(app: &App) {
+    let requests = app.take_refused_requests();
+    if !requests.is_empty() {
+        let rows = requests.clone();
+        let write = app.store.write(move |conn| refused_requests::insert(conn, &rows));
+        if let Err(error) = write.await {
+            tracing::warn!(%error, "why requests were refused was not written; it is tried again");
+            requests.into_iter().for_each(|entry| app.note_refused_request(entry));
+        }
+    }
     loop {
         // A batch at a time: what is taken and not handed in is lost when the node stops at this moment.
         let batch = app.take_refusals(BATCH);

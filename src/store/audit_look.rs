@@ -72,3 +72,35 @@ impl Look {
         Ok(self.checker.end(self.head))
     }
 }
+
+/// How the newest events look.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    /// The newest event: worth noting elsewhere.
+    pub head: Link,
+    /// The number of the oldest one that is kept.
+    pub first: Option<i64>,
+    /// How many of the newest were looked at.
+    pub checked: u64,
+    /// What is wrong with them.
+    pub findings: Vec<Finding>,
+}
+
+impl Glance {
+    /// Looks at the newest `most` events, 5,000 at most.
+    pub fn of(conn: &mut Conn, vault: &Vault, most: i64) -> Result<Self, StoreError> {
+        let mut look = Look::begin(conn, vault, None)?;
+        let before = look.head.seq - most.min(PAGE);
+        if before > look.checker.last().seq {
+            let filter = Filter { after: Some(before - 1), before: Some(before + 1), ..Filter::default() };
+            let link = page(conn, &filter, From::Oldest, 1)?.pop();
+            let link = link.map_or(Link { seq: before, ..Link::default() }, |event| Link {
+                seq: event.seq,
+                mac: event.mac,
+            });
+            look.checker.skip_to(link);
+        }
+        let report = look.step(conn)?.1.end(conn)?;
+        Ok(Self { head: report.head, first: first(conn)?, checked: report.events, findings: report.findings })
+    }
+}

@@ -27,6 +27,7 @@ pub mod organizations;
 mod pool;
 mod readers;
 mod redis_link;
+pub mod refused_requests;
 mod row;
 mod schema;
 pub mod service_accounts;

@@ -7,8 +7,10 @@ use diesel::prelude::*;
 use super::changes::{self, ChangeKind};
 use super::conn::{Conn, on_both};
 use super::error::StoreError;
-use super::row::must;
+use super::row::{may, must};
 use super::schema::organizations;
+use crate::account::factor_policy::FactorPolicy;
+use crate::account::look::{self, Colour};
 use crate::api_key::plan::{Plan, Tier};
 use crate::base::id::OrganizationId;
 use crate::base::time::Timestamp;
@@ -96,6 +98,89 @@ pub fn set_plan(conn: &mut Conn, id: OrganizationId, plan: Plan, now: Timestamp)
         changes::record(conn, ChangeKind::Organization, &id.to_string(), now)?;
     }
     Ok(rows == 1)
+}
+
+/// What an organization shows of itself, and asks of its people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// The name on its pages.
+    pub title: Option<String>,
+    /// The colour of its pages.
+    pub colour: Option<Colour>,
+    /// Its logo: the type, and the picture.
+    pub logo: Option<(&'static str, Vec<u8>)>,
+    /// Whether people need a second factor.
+    pub second_factor: FactorPolicy,
+}
+
+/// What the first organization shows of itself; nothing of its own where it is not there yet.
+pub fn presence(conn: &mut Conn) -> Result<Presence, StoreError> {
+    type Row = (Option<String>, Option<String>, Option<Vec<u8>>, Option<String>);
+    let row = organizations::table
+        .filter(organizations::name.eq(FIRST))
+        .select((
+            organizations::title,
+            organizations::colour,
+            organizations::logo,
+            organizations::second_factor,
+        ))
+        .get_result::<Row>(conn)
+        .optional()?;
+    let Some((title, colour, logo, policy)) = row else { return Ok(Presence::default()) };
+    Ok(Presence {
+        title,
+        colour: may(colour, |text| text.parse().ok(), "organizations.colour is none")?,
+        // The type is read from the picture itself, as it was when it was taken.
+        logo: may(logo, |bytes| Some((look::logo(&bytes).ok()?, bytes)), "organizations.logo is none")?,
+        second_factor: may(policy, |word| word.parse().ok(), "organizations.second_factor is none")?
+            .unwrap_or_default(),
+    })
+}
+
+/// Writes the name and the colour of the first organization, which exists.
+pub fn set_look(
+    conn: &mut Conn,
+    id: OrganizationId,
+    title: Option<&str>,
+    colour: Option<Colour>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(organizations::table.find(id.to_vec()))
+        .set((
+            organizations::title.eq(title),
+            organizations::colour.eq(colour.map(|colour| colour.to_string())),
+        ))
+        .execute(conn)?;
+    changes::record(conn, ChangeKind::Organization, &id.to_string(), now)
+}
+
+/// Writes the logo of an organization, or that it has none.
+pub fn set_logo(
+    conn: &mut Conn,
+    id: OrganizationId,
+    logo: Option<(&'static str, &[u8])>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(organizations::table.find(id.to_vec()))
+        .set((
+            organizations::logo_type.eq(logo.map(|(media, _)| media)),
+            organizations::logo.eq(logo.map(|(_, bytes)| bytes)),
+        ))
+        .execute(conn)?;
+    changes::record(conn, ChangeKind::Organization, &id.to_string(), now)
+}
+
+/// Writes whether people of an organization need a second factor.
+pub fn set_second_factor(
+    conn: &mut Conn,
+    id: OrganizationId,
+    policy: FactorPolicy,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(organizations::table.find(id.to_vec()))
+        .set(organizations::second_factor.eq(policy.word()))
+        .execute(conn)?;
+    changes::record(conn, ChangeKind::Organization, &id.to_string(), now)
 }
 
 fn organization((id, name, tier, created_at, burst): Row) -> Result<Organization, StoreError> {

@@ -117,6 +117,39 @@ pub fn of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<Vec<Sess
     rows?.into_iter().map(session).collect()
 }
 
+/// At most `limit` live sessions, of everybody or of one person, the newest first: those before `after` in that order. `judged` is the
+/// moment, and after how many seconds without use a session is over.
+pub fn live(
+    conn: &mut Conn,
+    of: Option<UserId>,
+    judged: (Timestamp, i64),
+    after: Option<(Timestamp, SessionId)>,
+    limit: i64,
+) -> Result<Vec<SessionRow>, StoreError> {
+    let (now, idle) = judged;
+    let rows: Rows<Row> = on_both!(conn, c => {
+        let mut query = sessions::table
+            .filter(sessions::ended_at.is_null())
+            .filter(sessions::expires_at.gt(now.as_secs()))
+            .filter(sessions::last_seen_at.gt(now.minus(idle).as_secs()))
+            .order((sessions::created_at.desc(), sessions::id.desc()))
+            .limit(limit)
+            .select(sessions::all_columns)
+            .into_boxed();
+        if let Some(user) = of {
+            query = query.filter(sessions::user_id.eq(user.to_vec()));
+        }
+        if let Some((at, id)) = after {
+            // Said twice, so that the index is begun at the right place.
+            query = query.filter(sessions::created_at.le(at.as_secs())).filter(
+                sessions::created_at.lt(at.as_secs()).or(sessions::id.lt(id.to_vec())),
+            );
+        }
+        query.load(c)
+    });
+    rows?.into_iter().map(session).collect()
+}
+
 /// Notes that the session was used; whether it is live. Never moves the time back.
 pub fn touch(conn: &mut Conn, id: SessionId, now: Timestamp) -> Result<bool, StoreError> {
     let row = sessions::table

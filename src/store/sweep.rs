@@ -15,6 +15,8 @@ use crate::base::time::Timestamp;
 pub const FAMILY_MEMORY: i64 = 7 * 86_400;
 /// How long changes are kept, in seconds.
 pub const CHANGE_MEMORY: i64 = 3_600;
+/// How long it is kept why a request was refused, in seconds.
+pub const REFUSED_MEMORY: i64 = 86_400;
 /// How many rows of a table one batch removes at most: a few milliseconds of work.
 pub const BATCH: i64 = 200;
 
@@ -29,7 +31,7 @@ struct Rule {
 /// How long it is kept who asked how often, in seconds.
 pub const USAGE_MEMORY: i64 = 90 * 86_400;
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule { table: "spent", key: "kind, id", over: "expires_at", memory: 0 },
     Rule { table: "one_time_links", key: "fingerprint", over: "expires_at", memory: 0 },
     Rule { table: "sessions", key: "id", over: "expires_at", memory: 0 },
@@ -40,6 +42,7 @@ const RULES: [Rule; 9] = [
     Rule { table: "families", key: "id", over: "expires_at", memory: FAMILY_MEMORY },
     Rule { table: "families", key: "id", over: "revoked_at", memory: FAMILY_MEMORY },
     Rule { table: "usage_counts", key: "subject, hour, class, outcome", over: "hour", memory: USAGE_MEMORY },
+    Rule { table: "refused_requests", key: "request_id", over: "at", memory: REFUSED_MEMORY },
 ];
 
 /// Removes one batch from every table; how many rows. Call it again, after a pause, until it removes none.

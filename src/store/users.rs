@@ -1,13 +1,15 @@
 //! People. A write that changes what servers keep in memory of them (whether they are active) leaves a change in the feed.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 
 use super::changes::{self, ChangeKind};
-use super::conn::Conn;
+use super::conn::{Conn, on_both};
 use super::error::{StoreError, duplicate};
 use super::row::{Rows, must, time};
-use super::schema::users;
+use super::schema::{passkeys, recovery_codes, sessions, totp_secrets, users};
 use crate::account::password::PasswordHash;
 use crate::account::role::Role;
 use crate::account::user::User;
@@ -250,6 +252,54 @@ pub fn set_disabled(
         ))
         .execute(conn)?;
     changed(conn, id, rows, now)
+}
+
+/// What is told of somebody beside their row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether they have a passkey or an authenticator app.
+    pub second_factor: bool,
+    /// When they last signed in, as far as sessions are kept.
+    pub last_sign_in: Option<Timestamp>,
+}
+
+/// The facts of some people, by index: call it for a page of them.
+pub fn facts(conn: &mut Conn, ids: &[UserId]) -> Result<HashMap<UserId, Facts>, StoreError> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.to_vec()).collect();
+    let mut all: HashMap<UserId, Facts> = ids.iter().map(|id| (*id, Facts::default())).collect();
+    let (with_passkeys, with_totp, signed_in) = on_both!(conn, c => (
+        passkeys::table.filter(passkeys::user_id.eq_any(&keys)).select(passkeys::user_id).distinct().load::<Vec<u8>>(c)?,
+        totp_secrets::table.filter(totp_secrets::user_id.eq_any(&keys)).select(totp_secrets::user_id).load::<Vec<u8>>(c)?,
+        sessions::table
+            .filter(sessions::user_id.eq_any(&keys))
+            .group_by(sessions::user_id)
+            .select((sessions::user_id, diesel::dsl::max(sessions::auth_time)))
+            .load::<(Vec<u8>, Option<i64>)>(c)?,
+    ));
+    for bytes in with_passkeys.iter().chain(&with_totp) {
+        all.entry(id(bytes)?).or_default().second_factor = true;
+    }
+    for (bytes, at) in signed_in {
+        all.entry(id(&bytes)?).or_default().last_sign_in = time(at);
+    }
+    Ok(all)
+}
+
+/// The people of these ids, in no order.
+pub fn of_ids(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.to_vec()).collect();
+    let rows: Rows<Row> =
+        on_both!(conn, c => users::table.filter(users::id.eq_any(&keys)).select(columns!()).load::<Row>(c));
+    rows?.into_iter().map(user).collect()
+}
+
+/// Removes every second factor of a person.
+pub fn remove_factors(conn: &mut Conn, id: UserId) -> Result<(), StoreError> {
+    let key = id.to_vec();
+    diesel::delete(passkeys::table.filter(passkeys::user_id.eq(&key))).execute(conn)?;
+    diesel::delete(totp_secrets::table.filter(totp_secrets::user_id.eq(&key))).execute(conn)?;
+    diesel::delete(recovery_codes::table.filter(recovery_codes::user_id.eq(&key))).execute(conn)?;
+    Ok(())
 }
 
 fn changed(conn: &mut Conn, id: UserId, rows: usize, now: Timestamp) -> Result<bool, StoreError> {

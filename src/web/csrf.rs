@@ -6,13 +6,14 @@
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 
-use super::cookies;
 use super::extract::{self, BodyError};
+use super::{cookies, multipart};
 use crate::app::App;
 use crate::base::encoding::base64url;
 use crate::base::seal::MacPurpose;
 use crate::base::secret::Fingerprint;
 use crate::flow::caller::Browser;
+use crate::oauth::error::OAuthError;
 use crate::oauth::params::Params;
 
 /// Why a form was not taken.
@@ -42,14 +43,43 @@ pub(super) async fn form(
         return Err(FormError::Forged);
     }
     let form = extract::form(app, req, payload).await.map_err(FormError::Body)?;
-    let presented = form.get("csrf_token").unwrap_or_default();
+    if is_ours(app, form.get("csrf_token").unwrap_or_default(), browser, of_session) {
+        Ok(form)
+    } else {
+        Err(FormError::Forged)
+    }
+}
+
+/// Reads a form with a file in it that somebody posted to a page of their session: what the input `name` holds, at most `limit` bytes in all.
+pub(super) async fn file(
+    app: &App,
+    req: &HttpRequest,
+    payload: Payload,
+    browser: &Browser,
+    (name, limit): (&str, usize),
+) -> Result<Vec<u8>, FormError> {
+    if !is_same_site(app, req) {
+        return Err(FormError::Forged);
+    }
+    let (body, boundary) = extract::upload(app, req, payload, limit).await.map_err(FormError::Body)?;
+    let parts = multipart::parts(&body, &boundary).ok_or_else(|| {
+        FormError::Body(BodyError::Invalid(OAuthError::InvalidRequest("the form cannot be read".into())))
+    })?;
+    let part = |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.bytes);
+    let presented = part("csrf_token").and_then(|bytes| std::str::from_utf8(bytes).ok());
+    if is_ours(app, presented.unwrap_or_default(), browser, true) {
+        Ok(part(name).unwrap_or_default().to_vec())
+    } else {
+        Err(FormError::Forged)
+    }
+}
+
+/// Whether a form's token is this browser's.
+fn is_ours(app: &App, presented: &str, browser: &Browser, of_session: bool) -> bool {
     let wanted = token(app, browser, of_session);
     // Compared as keyed hashes, so that the comparison tells nothing about the token.
     let hashed = |text: &str| -> Fingerprint { app.vault.fingerprint(MacPurpose::Csrf, text) };
-    if browser.mark.is_none() || hashed(presented) != hashed(&wanted) {
-        return Err(FormError::Forged);
-    }
-    Ok(form)
+    browser.mark.is_some() && hashed(presented) == hashed(&wanted)
 }
 
 /// Whether a form of another site came without a session. That says nothing: such a form never carries our `SameSite=Lax`

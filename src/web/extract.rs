@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::api::Problem;
 use super::headers::RequestId;
+use super::multipart;
 use crate::app::App;
 use crate::base::json;
 use crate::flow::caller::Caller;
@@ -103,6 +104,24 @@ pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Resu
     }
     let body = bytes(app, req, payload, app.settings.limits.form_bytes).await?;
     Params::parse(&body).map_err(BodyError::Invalid)
+}
+
+/// A form with a file in it as it came, at most `limit` bytes, and the boundary of its parts (RFC 7578).
+pub(super) async fn upload(
+    app: &App,
+    req: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<(Bytes, String), BodyError> {
+    if req.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(BodyError::Encoded);
+    }
+    let kind = req.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(boundary) = kind.and_then(multipart::boundary) else {
+        let problem = "Content-Type must be multipart/form-data with a boundary";
+        return Err(BodyError::Invalid(OAuthError::InvalidRequest(problem.into())));
+    };
+    Ok((bytes(app, req, payload, limit).await?, boundary.to_owned()))
 }
 
 /// The JSON in the body of a request to `/v1`, read strictly (S-H16).

@@ -13,6 +13,8 @@ mod extract;
 mod gateway;
 mod headers;
 mod health;
+mod look;
+mod multipart;
 mod oauth;
 pub mod pages;
 mod recovery;
@@ -141,6 +143,25 @@ routes! {
     "/console/keys/{id}/rotate"               Page for Member { GET console::key_turns::show_rotate, POST console::key_turns::rotate }
     "/console/keys/{id}/revoke"               Page for Member { GET console::key_turns::show_revoke, POST console::key_turns::revoke }
     "/console/usage"                          Page for Member { GET console::usage::show }
+    // The console, for administrators
+    "/console/apps"                           Page for Admin { GET console::apps::show }
+    "/console/apps/add"                       Page for Admin { GET console::apps::ask, POST console::apps::add }
+    "/console/apps/{id}"                      Page for Admin { GET console::app_page::show, POST console::app_page::change }
+    "/console/audit"                          Page for Admin { GET console::audit::show }
+    "/console/audit/export"                   Page for Admin { GET console::audit::export }
+    "/console/explain"                        Page for Admin { GET console::explain::show }
+    "/console/organization"                   Page for Admin { GET console::organization::show, POST console::organization::change }
+    "/console/organization/logo"              Page for Owner { GET console::organization::back, POST console::organization::logo }
+    "/console/people"                         Page for Admin { GET console::people::show }
+    "/console/people/invite"                  Page for Admin { GET console::people::ask, POST console::people::invite }
+    "/console/people/{id}"                    Page for Admin { GET console::person::show, POST console::person::change }
+    "/console/service-accounts"               Page for Admin { GET console::service_accounts::show }
+    "/console/service-accounts/add"           Page for Admin { GET console::service_accounts::ask, POST console::service_accounts::add }
+    "/console/service-accounts/{id}"          Page for Admin { GET console::account_page::show, POST console::account_page::change }
+    "/console/service-accounts/{id}/trust"    Page for Admin { GET console::trust_form::ask, POST console::trust_form::add }
+    "/console/sessions"                       Page for Admin { GET console::sessions::show, POST console::sessions::end }
+    "/console/signing-keys"                   Page for Admin { GET console::signing_keys::show, POST console::signing_keys::rotate }
+    "/console/signing-keys/revoke"            Page for Admin { GET console::signing_keys::ask, POST console::signing_keys::revoke }
     // Their own account
     "/account"                                Page for Member { GET account::profile::show, POST account::profile::save }
     "/account/email"                          Page for Member { GET account::email::show, POST account::email::submit }
@@ -159,6 +180,7 @@ routes! {
     "/set-up"                                 Page   { GET link::show_set_up, POST link::set_up }
     "/set-password"                           Page   { GET link::show_set_password, POST link::set_password }
     "/assets/{file}"                          Page   { GET assets::file }
+    "/assets/organization/{file}"             Page   { GET look::file }
     // For those who run us
     "/healthz"                                Json   { GET health::healthz }
     "/readyz"                                 Json   { GET health::readyz }

@@ -26,6 +26,7 @@ use self::words::{first_letter, pieces};
 
 mod account;
 mod console;
+pub mod desk;
 mod keys;
 mod lang;
 mod moment;
@@ -40,6 +41,10 @@ pub struct Frame {
     pub lang: Lang,
     /// The name of this installation: `CloudNexus Identity`.
     pub product: String,
+    /// The address of the organization's logo, where it has one.
+    pub logo: Option<String>,
+    /// The address of the style that gives pages the organization's colour, where it has one.
+    pub style: Option<String>,
     /// The host of the issuer, which the foot of the page names, so that people can compare it with the address bar.
     pub host: String,
 }
@@ -300,6 +305,8 @@ pub struct SetPassword {
     pub problems: Problems,
 }
 
+#[cfg(test)]
+mod desk_samples;
 #[cfg(test)]
 mod german_tests;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::headers::page_policy;
 use super::pages::{FormPost, Frame, Lang};
-use super::{cookies, refuse};
+use super::{cookies, look, refuse};
 use crate::app::App;
 use crate::base::encoding::push_number;
 use crate::base::fault::Fault;
@@ -81,12 +81,15 @@ pub(super) fn frame(app: &App, req: &HttpRequest) -> Frame {
 /// The same; where the person chose no language, one of `ui_locales` goes before those of the browser (OIDC Core §3.1.2.1): the person
 /// chose it in the app that they come from.
 pub(super) fn frame_in(app: &App, req: &HttpRequest, ui_locales: &[String]) -> Frame {
+    let presence = app.presence();
     Frame {
         lang: cookies::lang(app, req).or_else(|| Lang::spoken(&ui_locales.join(" "))).unwrap_or_else(|| {
             let asked = req.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
             Lang::asked_for(asked.unwrap_or_default())
         }),
-        product: "CloudNexus Identity".to_owned(),
+        product: presence.title.clone().unwrap_or_else(|| "CloudNexus Identity".to_owned()),
+        logo: look::logo_url(&presence),
+        style: look::style_url(&presence),
         host: app
             .settings
             .public_url

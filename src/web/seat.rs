@@ -107,6 +107,19 @@ pub(super) async fn posted_fresh(
     if seat.is_fresh(app) { Ok((seat, form)) } else { Err(reply::see_other(&sign_in_for(req))) }
 }
 
+/// Who posted a form with a file in it, and what the file's input holds; for what is dangerous.
+pub(super) async fn posted_file(
+    app: &Node,
+    req: &HttpRequest,
+    payload: Payload,
+    wanted: (&str, usize),
+) -> Result<(Seat, Vec<u8>), HttpResponse> {
+    let seat = seat(app, req).await?;
+    let file = csrf::file(app, req, payload, &seat.browser, wanted).await;
+    let file = file.map_err(|error| refuse::form(req, error))?;
+    if seat.is_fresh(app) { Ok((seat, file)) } else { Err(reply::see_other(&sign_in_for(req))) }
+}
+
 /// The sign-in page that leads back to what was asked for.
 fn sign_in_for(req: &HttpRequest) -> String {
     let asked = req.uri().path_and_query().map_or("/account", |path| path.as_str());

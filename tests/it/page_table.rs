@@ -28,8 +28,6 @@ pub enum Thing {
     Allowed,
     /// A service account.
     Machine,
-    /// A signing key of ours.
-    SigningKey,
     /// Nothing of the kind is there: 404 is as good an answer as any.
     Unmade,
 }
@@ -59,6 +57,10 @@ const fn member(path: &'static str, thing: Thing) -> Row {
     Row { path, least: Some(Role::Member), thing, fresh: false }
 }
 
+const fn admin(path: &'static str, thing: Thing) -> Row {
+    Row { path, least: Some(Role::Admin), thing, fresh: false }
+}
+
 /// The table.
 pub const ROWS: &[Row] = &[
     anybody("/"),
@@ -81,6 +83,24 @@ pub const ROWS: &[Row] = &[
     member("/console/keys/{id}/rotate", Thing::Key).fresh(),
     member("/console/keys/{id}/revoke", Thing::Key).fresh(),
     member("/console/usage", Thing::Nothing),
+    admin("/console/apps", Thing::Nothing),
+    admin("/console/apps/add", Thing::Nothing).fresh(),
+    admin("/console/apps/{id}", Thing::App).fresh(),
+    admin("/console/audit", Thing::Nothing),
+    admin("/console/audit/export", Thing::Nothing),
+    admin("/console/explain", Thing::Nothing),
+    admin("/console/organization", Thing::Nothing).fresh(),
+    Row { path: "/console/organization/logo", least: Some(Role::Owner), thing: Thing::Nothing, fresh: true },
+    admin("/console/people", Thing::Nothing),
+    admin("/console/people/invite", Thing::Nothing).fresh(),
+    admin("/console/people/{id}", Thing::Person).fresh(),
+    admin("/console/service-accounts", Thing::Nothing),
+    admin("/console/service-accounts/add", Thing::Nothing).fresh(),
+    admin("/console/service-accounts/{id}", Thing::Machine).fresh(),
+    admin("/console/service-accounts/{id}/trust", Thing::Machine).fresh(),
+    admin("/console/sessions", Thing::Nothing),
+    admin("/console/signing-keys", Thing::Nothing).fresh(),
+    admin("/console/signing-keys/revoke", Thing::Nothing).fresh(),
     member("/account", Thing::Nothing),
     member("/account/email", Thing::Nothing).fresh(),
     // It asks for the present password itself.
@@ -155,10 +175,6 @@ impl House {
             Thing::Machine => {
                 let policy = serde_json::from_value(json!({"scope": "deploy:read"})).unwrap();
                 service_accounts::add(app, by(), &format!("m-{tag}"), policy).await.unwrap().id.to_string()
-            }
-            Thing::SigningKey => {
-                let keys = world.get("/.well-known/jwks.json").await.json();
-                keys["keys"][0]["kid"].as_str().unwrap().to_owned()
             }
             Thing::Unmade => "00000000000000000000000000".to_owned(),
         };

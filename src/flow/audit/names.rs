@@ -36,6 +36,9 @@ names! {
     CheckRefused "check.refused" "A key or a token was not good for what was asked."
     ClientAdded "client.added" "A client was registered."
     ClientSecretRotated "client.secret_rotated" "It got a new secret."
+    ClientChanged "client.changed" "What is registered of it was changed."
+    ClientDisabled "client.disabled" "It was disabled."
+    ClientEnabled "client.enabled" "It was enabled again."
     ClientDeleted "client.deleted" "It was deleted."
     ClientRefused "client.refused" "A client did not authenticate."
     ClientReusedChallenge "client.reused_challenge" "A client sent a PKCE challenge or nonce again."
@@ -44,6 +47,10 @@ names! {
     UserDisabled "user.disabled" "Their account was disabled."
     UserEnabled "user.enabled" "It was enabled again."
     UserPasswordSet "user.password_set" "Their password was set by an administrator."
+    UserRoleChanged "user.role_changed" "They were given another role."
+    UserSessionsEnded "user.sessions_ended" "They were signed out everywhere."
+    UserFactorsReset "user.factors_reset" "Their second factors were taken away."
+    SessionEnded "session.ended" "An administrator ended a sign-in."
     UserLinkMade "user.link_made" "A link was made by which they set a password."
     UserSignedIn "user.signed_in" "They signed in."
     UserSignInRefused "user.sign_in_refused" "A sign-in was refused."
@@ -74,7 +81,7 @@ names! {
     SigningKeyMade "signing_key.made" "A signing key was made."
     SigningKeyRotated "signing_key.rotated" "One was put in force before its turn."
     SigningKeyRevoked "signing_key.revoked" "One was revoked."
-    OrganizationChanged "organization.changed" "An organization was given another tier or burst."
+    OrganizationChanged "organization.changed" "An organization was given another tier, burst, look or policy."
 }
 
 /// The acts that a filter means: one by its name, or `key.*` for all of a kind. The error says what is allowed.

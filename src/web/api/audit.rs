@@ -47,16 +47,18 @@ pub(in crate::web) async fn list(app: Node, req: HttpRequest) -> HttpResponse {
         content((String = "application/x-ndjson"), (String = "text/csv"))), Refusals))]
 pub(in crate::web) async fn export(app: Node, req: HttpRequest) -> HttpResponse {
     match begin_export(&app, &req).await {
-        Ok((export, form)) => {
-            let node = app.into_inner();
-            let (media, name) = match form {
-                Form::Ndjson => ("application/x-ndjson", "audit.ndjson"),
-                Form::Csv => ("text/csv; charset=utf-8; header=present", "audit.csv"),
-            };
-            reply::download(media, name).streaming(pages(node, export))
-        }
+        Ok((export, form)) => exported(app, export, form),
         Err(problem) => answer::<()>(&app, &req, Err(problem), false),
     }
+}
+
+/// The export as a file that is sent bit by bit.
+pub(in crate::web) fn exported(app: Node, export: Export, form: Form) -> HttpResponse {
+    let (media, name) = match form {
+        Form::Ndjson => ("application/x-ndjson", "audit.ndjson"),
+        Form::Csv => ("text/csv; charset=utf-8; header=present", "audit.csv"),
+    };
+    reply::download(media, name).streaming(pages(app.into_inner(), export))
 }
 
 /// A page of the export after the other, each read when the one before was taken. A reader whose download breaks off without the last

@@ -9,6 +9,7 @@ use crate::api_key::permission::is_word;
 use crate::api_key::plan::Class;
 use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Verdict, check};
+use crate::flow::explain;
 use crate::oauth::params::Params;
 use crate::web::{extract, refuse};
 
@@ -37,7 +38,8 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
         for_us: true,
         ..Asked::default()
     };
-    let verdict = check(app, &asked, app.now()).await.map_err(|error| refuse::problem_of(&error))?;
+    let now = app.now();
+    let verdict = check(app, &asked, now).await.map_err(|error| refuse::problem_of(&error))?;
     let limit = match &verdict {
         Verdict::Allowed(allowed) => allowed.limit,
         Verdict::Refused { limit, .. } => *limit,
@@ -52,7 +54,10 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
             "an API key cannot make or change keys; an access token is needed",
         )),
         Verdict::Allowed(allowed) => Ok(*allowed),
-        Verdict::Refused { refusal, limit, .. } => Err(refuse::refusal_of(&refusal, limit)),
+        Verdict::Refused { refusal, limit, key } => {
+            explain::note(app, &asked, (&refusal, key.as_deref()), &extract::caller(app, req), now);
+            Err(refuse::refusal_of(&refusal, limit))
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::api_key::plan::Class;
 use crate::app::App;
 use crate::base::time::Timestamp;
 use crate::flow::check::{Allowed, Asked, Limit, Verdict, check};
+use crate::flow::explain;
 use crate::oauth::params::Params;
 
 const X_CNX_SUBJECT: HeaderName = HeaderName::from_static("x-cnx-subject");
@@ -143,7 +144,10 @@ async fn look(
             Some(problem) => Err((problem, allowed.limit)),
             None => Ok(allowed),
         },
-        Verdict::Refused { refusal, limit, .. } => Err((refuse::refusal_of(&refusal, limit), limit)),
+        Verdict::Refused { refusal, limit, key } => {
+            explain::note(app, &asked, (&refusal, key.as_deref()), &extract::caller(app, req), now);
+            Err((refuse::refusal_of(&refusal, limit), limit))
+        }
     }
 }
 

@@ -41,6 +41,14 @@ const fn place(path: &'static str, name: &'static str, least: Role) -> Place {
 const CONSOLE: &[Place] = &[
     place("/console/keys", "API Keys & Authentication", Role::Member),
     place("/console/usage", "Usage", Role::Member),
+    place("/console/apps", "Apps", Role::Admin),
+    place("/console/service-accounts", "Service accounts", Role::Admin),
+    place("/console/people", "People", Role::Admin),
+    place("/console/sessions", "Sign-ins", Role::Admin),
+    place("/console/signing-keys", "Signing keys", Role::Admin),
+    place("/console/audit", "Audit", Role::Admin),
+    place("/console/explain", "Explain", Role::Admin),
+    place("/console/organization", "Organization", Role::Admin),
 ];
 
 /// The person's own account.

@@ -23,6 +23,8 @@ impl Samples<'_> {
         Frame {
             lang: self.lang,
             product: self.text("CloudNexus Identity"),
+            logo: Some("/assets/organization/logo.00000000000.png".to_owned()),
+            style: Some("/assets/organization/style.00000000000.css".to_owned()),
             host: self.text("id.example.com"),
         }
     }
@@ -211,6 +213,9 @@ impl Samples<'_> {
         add("sign_in_mail", &SignIn { mail: true, ..self.sign_in() });
         self.add_account(&mut add);
         self.add_keys(&mut add);
+        for (name, page) in self.desks() {
+            add(name, &page);
+        }
         pages
     }
 }
