@@ -6,7 +6,7 @@ use cnx::account::role::Role;
 use cnx::store::audit::{self, Filter, From, Outcome};
 use scraper::{ElementRef, Html, Selector};
 
-use crate::page_table::{House, Thing, pages, row, token_of};
+use crate::page_table::{House, Thing, pages, posting, row, token_of};
 use crate::world::{Browser, PASSWORD, Reply, World, on_both};
 
 /// The newest event that tells of something done: an act that is not written down does not happen.
@@ -27,7 +27,7 @@ struct Attack<'a> {
 async fn post(world: &World, browser: &Browser, path: &str, attack: &Attack<'_>) -> Reply {
     let mut form = vec![("confirm", "yes"), ("decision", "allow"), ("account", "current")];
     form.extend(attack.token.map(|token| ("csrf_token", token)));
-    let mut request = world.http.post(world.url(path)).form(&form);
+    let mut request = posting(world, path, &form);
     for (name, value) in [("sec-fetch-site", attack.site), ("origin", attack.origin)] {
         if let Some(value) = value {
             request = request.header(name, value);
@@ -176,8 +176,6 @@ fn select<'a>(within: ElementRef<'a>, selector: &str) -> Vec<ElementRef<'a>> {
 pub struct Typed {
     pub action: String,
     pub is_get: bool,
-    /// Whether it carries a file, and is sent in parts (RFC 7578).
-    pub in_parts: bool,
     pub fields: Vec<(String, String)>,
     /// Which of them hold text that people type.
     pub texts: Vec<usize>,
@@ -249,8 +247,7 @@ pub fn forms(html: &str, number: usize) -> Vec<Typed> {
             }
         }
         let is_get = form.attr("method") == Some("get");
-        let in_parts = form.attr("enctype") == Some("multipart/form-data");
-        found.push(Typed { action, is_get, in_parts, fields, texts });
+        found.push(Typed { action, is_get, fields, texts });
     }
     found
 }
@@ -298,21 +295,10 @@ async fn send(house: &House, typist: &Typist, form: &Typed) -> Reply {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
         return typist.browser.get(&format!("{}?{query}", form.action)).await;
     }
-    if form.in_parts {
-        return send_in_parts(house, typist, form).await;
-    }
-    typist.browser.post(&form.action, &form.fields).await
-}
-
-/// A form with a file, without one chosen.
-async fn send_in_parts(house: &House, typist: &Typist, form: &Typed) -> Reply {
-    let part = |(name, value): &(String, String)| {
-        format!("--cut-here\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-    };
-    let body = form.fields.iter().map(part).collect::<String>() + "--cut-here--\r\n";
-    let request = house.world.http.post(house.world.url(&form.action));
-    let request = request.header("content-type", "multipart/form-data; boundary=cut-here");
-    typist.browser.send(request.header("sec-fetch-site", "same-origin").body(body)).await
+    let fields: Vec<(&str, &str)> =
+        form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let request = posting(&house.world, &form.action, &fields);
+    typist.browser.send(request.header("sec-fetch-site", "same-origin")).await
 }
 
 /// Nothing that was typed became markup.

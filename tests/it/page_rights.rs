@@ -4,8 +4,8 @@ use cnx::account::role::Role;
 
 use crate::api_keys::minted_as;
 use crate::page_forms::last_done;
-use crate::page_table::{House, ROWS, Row, Thing, filled, pages, row, token_of};
-use crate::world::{Browser, Reply, on_both};
+use crate::page_table::{House, ROWS, Row, Thing, filled, pages, posting, row, token_of};
+use crate::world::{Browser, Reply, World, on_both};
 
 /// What a page says to somebody who may not have it, without what differs each time.
 fn refusal(reply: &Reply) -> String {
@@ -14,10 +14,13 @@ fn refusal(reply: &Reply) -> String {
     reply.text.replace(id, "")
 }
 
-async fn ask(browser: &Browser, method: &str, path: &str, token: &str) -> Reply {
+async fn ask(world: &World, browser: &Browser, method: &str, path: &str, token: &str) -> Reply {
     match method {
         "GET" => browser.get(path).await,
-        _ => browser.post(path, &[("csrf_token".to_owned(), token.to_owned())]).await,
+        _ => {
+            let request = posting(world, path, &[("csrf_token", token)]);
+            browser.send(request.header("sec-fetch-site", "same-origin")).await
+        }
     }
 }
 
@@ -51,7 +54,7 @@ async fn try_everybody(house: &House, row: &Row, method: &str, refused: &mut Opt
     let Some(least) = row.least else { return };
     let stranger = house.world.browser();
     let path = house.address(row, Role::Owner).await;
-    let reply = ask(&stranger, method, &path, "").await;
+    let reply = ask(&house.world, &stranger, method, &path, "").await;
     let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
     assert_eq!(
         (reply.status, reply.location()),
@@ -63,7 +66,7 @@ async fn try_everybody(house: &House, row: &Row, method: &str, refused: &mut Opt
         let path = house.address(row, role).await;
         let browser = house.browser(role).await;
         let token = token_of(&browser.get("/account").await);
-        let reply = ask(&browser, method, &path, &token).await;
+        let reply = ask(&house.world, &browser, method, &path, &token).await;
         if role < least {
             assert_eq!(reply.status, 403, "{role:?} at {method} {path}: {}", reply.text);
             let told = refusal(&reply);
@@ -116,7 +119,7 @@ on_both! {
             let token = token_of(&browser.get("/account").await);
             house.world.advance(301);
             let before = last_done(&house.world).await;
-            let reply = ask(&browser, "POST", &path, &token).await;
+            let reply = ask(&house.world, &browser, "POST", &path, &token).await;
             let asks = reply.location().is_some_and(|to| to.starts_with("/sign-in?next="));
             assert_eq!(asks, row.fresh, "POST {path}: {} {:?} {}", reply.status, reply.location(), reply.text);
             if row.fresh {

@@ -212,3 +212,16 @@ pub fn token_of(reply: &Reply) -> String {
         page.select(&inputs).next().unwrap_or_else(|| panic!("no form: {} {}", reply.status, reply.text));
     input.attr("value").unwrap().to_owned()
 }
+
+/// A form on its way: in parts where the address takes a file (RFC 7578), else as forms usually are.
+pub fn posting(world: &World, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    let request = world.http.post(world.url(path));
+    if path != "/console/organization/logo" {
+        return request.form(fields);
+    }
+    let part = |(name, value): &(&str, &str)| {
+        format!("--cut-here\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = fields.iter().map(part).collect::<String>() + "--cut-here--\r\n";
+    request.header("content-type", "multipart/form-data; boundary=cut-here").body(body)
+}
