@@ -108,17 +108,13 @@ pub async fn of(
     let mut series: Vec<Series> = Vec::new();
     for count in kept.into_iter().chain(app.waiting_counts(&wanted, from)) {
         let at = usize::try_from(count.hour.since(from).div_euclid(span.step())).unwrap_or(usize::MAX);
-        let same = |series: &&mut Series| series.class == count.class && series.outcome == count.outcome;
-        let parts = match series.iter_mut().find(same) {
-            Some(found) => &mut found.parts,
-            None => {
-                let parts = vec![0; span.steps()];
-                series.push(Series { class: count.class.clone(), outcome: count.outcome.clone(), parts });
-                let Some(last) = series.last_mut() else { continue };
-                &mut last.parts
-            }
-        };
-        if let Some(part) = parts.get_mut(at) {
+        let same = |series: &Series| series.class == count.class && series.outcome == count.outcome;
+        if !series.iter().any(same) {
+            let parts = vec![0; span.steps()];
+            series.push(Series { class: count.class.clone(), outcome: count.outcome.clone(), parts });
+        }
+        let found = series.iter_mut().find(|series| same(series));
+        if let Some(part) = found.and_then(|series| series.parts.get_mut(at)) {
             *part = part.saturating_add(count.requests);
         }
     }

@@ -246,6 +246,31 @@ on_both! {
         assert_eq!((first["keys"].as_array().unwrap().len(), second["keys"].as_array().unwrap().len(), &second["next"]), (2, 1, &Value::Null));
     }
 
+    async fn what_a_key_is_called_and_from_where_it_works_can_be_changed_and_nothing_else(world: World) {
+        let token = token_with(&world, "keys:write keys:verify").await;
+        let (id, key) = minted(&world, |new| new.description = Some("old".to_owned())).await;
+        let path = format!("/v1/keys/{id}");
+        let body = json!({"name": "new name", "allow_ips": ["203.0.113.0/24"], "description": ""});
+        let changed = call(&world, "PATCH", &path, &token, Some(body)).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let shown = changed.json();
+        assert_eq!((&shown["name"], &shown["description"], &shown["allow_ips"]), (&json!("new name"), &Value::Null, &json!(["203.0.113.0/24"])));
+        assert_eq!(verify(&world, &token, json!({"key": key, "ip": "192.0.2.1"})).await["code"], "IP_NOT_ALLOWED", "at once");
+        let again = call(&world, "PATCH", &path, &token, Some(json!({"deny_ips": ["203.0.113.9"]}))).await.json();
+        assert_eq!((&again["name"], &again["allow_ips"]), (&json!("new name"), &json!(["203.0.113.0/24"])), "what is absent stays");
+        for (body, field) in [(json!({"name": " x"}), "name"), (json!({"allow_ips": ["nowhere"]}), "allow_ips")] {
+            let refused = call(&world, "PATCH", &path, &token, Some(body)).await;
+            problem(&refused, 400, "invalid_request");
+            assert_eq!(refused.json()["field"], field);
+        }
+        problem(&call(&world, "PATCH", &path, &token, Some(json!({"scopes": ["*"]}))).await, 400, "invalid_request");
+        let (_, other) = minted(&world, |_| {}).await;
+        problem(&call(&world, "PATCH", &path, &other, Some(json!({"name": "x"}))).await, 403, "insufficient_scope");
+        problem(&call(&world, "PATCH", "/v1/keys/0000000000", &token, Some(json!({"name": "x"}))).await, 404, "not_found");
+        keys::revoke(world.app(), by(), &id, None).await.unwrap();
+        problem(&call(&world, "PATCH", &path, &token, Some(json!({"name": "x"}))).await, 409, "conflict");
+    }
+
     async fn a_credential_comes_once_and_never_in_the_address_s_k3(world: World) {
         let (_, key) = minted(&world, |_| {}).await;
         let url = world.url("/gateway/caddy");

@@ -306,6 +306,11 @@ async fn a_key_is_minted_used_rotated_revoked_and_found_in_a_tree() {
     let second = second["key"].as_str().unwrap();
     until("a rotated key", async || check(second).await == 200 && check(key).await == 200).await;
     assert!(place.run(&["key", "rotate", id]).err.contains("works until"));
+    let changed = place.json(&["key", "change", id, "--name", "deploy 2", "--allow-ip", "192.0.2.1"]);
+    assert_eq!((&changed["name"], &changed["allow_ips"]), (&json!("deploy 2"), &json!(["192.0.2.1/32"])));
+    until("a changed key", async || check(second).await == 403).await;
+    assert_eq!(place.json(&["key", "change", id, "--allow-everywhere"])["allow_ips"], json!([]));
+    until("a changed key", async || check(second).await == 200).await;
     let verified = place.run_with(&["key", "verify", "--scope", "instances:read", "--json"], Some(second));
     assert_eq!(verified.code, Some(0), "{verified:?}");
     let listed = place.json(&["key", "list"]).to_string();

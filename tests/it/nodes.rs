@@ -325,7 +325,7 @@ on_both! {
         for browser in &browsers {
             let silent = browser.open(&authorize_path(&client, &[("prompt", "none")])).await.callback();
             assert_eq!(silent.error(), "login_required");
-            assert_eq!(browser.get("/account").await.location().as_deref(), Some("/sign-in"));
+            assert_eq!(browser.get("/account").await.location().as_deref(), Some("/sign-in?next=%2Faccount"));
             let page = browser.open(&authorize_path(&client, &[])).await;
             let refused = browser.sign_in(&page, "ada").await;
             assert!(

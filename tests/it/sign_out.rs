@@ -369,7 +369,7 @@ on_both! {
         browser.open(&logout(&[("id_token_hint", online.id())])).await;
         assert!(!is_signed_in(&browser, &client).await);
         assert!(!is_signed_in(&stolen, &client).await, "the old cookie is dead, not only forgotten");
-        assert_eq!(stolen.get("/account").await.location().as_deref(), Some("/sign-in"));
+        assert_eq!(stolen.get("/account").await.location().as_deref(), Some("/sign-in?next=%2Faccount"));
         assert_eq!(world.user_info(&online.access).await.status, 401);
         let reply = world
             .token(&client, &[("grant_type", "refresh_token"), ("refresh_token", online.refresh())])

@@ -84,7 +84,7 @@ impl Samples<'_> {
         Problems(fields.iter().map(problem).collect())
     }
 
-    fn usage(&self) -> Usage {
+    fn usage() -> Usage {
         let series = |class: &str, outcome: &str, parts: [i64; 3]| Series {
             class: class.to_owned(),
             outcome: outcome.to_owned(),
@@ -120,8 +120,8 @@ impl Samples<'_> {
             before_until: Some(at(3600)),
             before_used: Some(at(-3600)),
             plots: vec![
-                Plot::by_class("day", "Requests in the last 24 hours", &self.usage()),
-                Plot::by_class("month", "Requests in the last 30 days", &self.usage()),
+                Plot::by_class("day", "Requests in the last 24 hours", &Self::usage()),
+                Plot::by_class("month", "Requests in the last 30 days", &Self::usage()),
             ],
         }
     }
@@ -203,6 +203,10 @@ impl Samples<'_> {
         };
         add("key_revoke", &revoke(Problems::default()));
         add("key_revoke_problems", &revoke(self.key_problems(&["reason"])));
+        self.add_usage(add);
+    }
+
+    fn add_usage(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {
         let choice = |value: &str, name: String, is_shown| UsageChoice {
             value: self.text(value),
             name: name.into(),
@@ -215,13 +219,13 @@ impl Samples<'_> {
             apps: vec![choice("client:app", self.text("Field Notes"), false)],
             spans: vec![("24h", "24 hours", true), ("7d", "7 days", false)],
             plots: vec![
-                Plot::by_class("class", "By kind of request", &self.usage()),
-                Plot::by_outcome("outcome", "By what became of them", &self.usage()),
+                Plot::by_class("class", "By kind of request", &Self::usage()),
+                Plot::by_outcome("outcome", "By what became of them", &Self::usage()),
             ],
             sums: vec![("Reads", "allowed", 204)],
             key: Some("/console/keys/7Hd2f9QzAk".to_owned()),
         };
-        let nothing = Usage { series: Vec::new(), ..self.usage() };
+        let nothing = Usage { series: Vec::new(), ..Self::usage() };
         let empty = UsagePage {
             plots: vec![Plot::by_class("class", "By kind of request", &nothing)],
             sums: Vec::new(),

@@ -217,3 +217,22 @@ fn write_samples() {
         fs::write(folder.join("assets").join(file), find(file).unwrap().asset.bytes).unwrap();
     }
 }
+
+/// Every word of these pages is there in German.
+#[test]
+fn the_pages_of_keys_are_translated() {
+    use super::Lang;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let pages = ["key", "key_edit", "key_made", "key_new", "key_revoke", "key_rotate", "keys", "usage"];
+    let parts = ["key_networks", "key_words", "plot", "spark", "told"];
+    let files = pages.map(|name| format!("console/{name}.html")).into_iter();
+    for file in files.chain(parts.map(|name| format!("parts/{name}.html"))) {
+        let text = fs::read_to_string(folder.join(&file)).unwrap();
+        for word in text.split("seat.t(\"").skip(1).filter_map(|rest| rest.split_once("\")")) {
+            let german = Lang::De.say(word.0);
+            // A few words are the same in both.
+            let same = ["Name", "Apps", "Streams", "OAuth 2.0 and OpenID Connect", "(optional)"];
+            assert!(german != word.0 || same.contains(&word.0), "{file}: {}", word.0);
+        }
+    }
+}
