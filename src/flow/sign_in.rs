@@ -1,7 +1,9 @@
 //! What a person does on our pages: sign in, choose an account, consent, set up the first account, set a password.
 
+pub mod begin;
+pub mod confirm;
 pub mod consent;
 pub mod link;
 pub mod password;
 pub mod select_account;
-mod throttle;
+pub mod throttle;

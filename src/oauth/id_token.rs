@@ -16,6 +16,8 @@ pub const TYP: &str = "JWT";
 
 /// The class of a sign-in with a password alone.
 pub const ACR_PASSWORD: &str = "urn:cloudnexus:acr:password";
+/// Two factors, or one that holds two: a passkey whose holder was verified.
+pub const ACR_MFA: &str = "urn:cloudnexus:acr:mfa";
 
 /// The claims of an ID token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -14,7 +14,7 @@ use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use futures_util::FutureExt as _;
 
-use super::{Class, Node, cors, refuse, row, unread};
+use super::{Class, Node, cors, refuse, row, seat, unread};
 use crate::app::App;
 use crate::base::encoding::base62;
 
@@ -108,6 +108,12 @@ pub async fn edge(
     };
     let result = match outcome {
         Ok(Ok(mut answer)) => {
+            let renewed = answer.request().extensions_mut().remove::<seat::Renewed>();
+            if let Some(seat::Renewed(cookie)) = renewed
+                && let Err(error) = answer.response_mut().add_cookie(&cookie)
+            {
+                tracing::error!(%error, "a cookie could not be set");
+            }
             every_answer(answer.headers_mut(), &id, https);
             if class == Class::Api {
                 let version = HeaderValue::from_static(super::api::VERSIONS[0]);

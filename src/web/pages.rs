@@ -12,7 +12,7 @@ pub use self::account::{
     Activity, AppLine, Apps, ChangeEmail, ChangePassword, DevMail, EventLine, ForgotPassword, MailLine,
     MailShown, Profile, SessionLine, Sessions, VerifyEmail, When,
 };
-pub use self::console::Seated;
+pub use self::console::{Confirm, Seated};
 pub use self::keys::{
     Amiss, EXPIRES, Example, Key, KeyEdit, KeyMade, KeyNew, KeyRevoke, KeyRotate, KeyRow, Keys, LIMITS,
     LimitRow, OVERLAPS, TypedKey,
@@ -151,6 +151,8 @@ pub struct SignIn {
     pub username: String,
     /// Who is signed in, where the app wants a fresh sign-in of theirs (`prompt=login`, `max_age`).
     pub again: Option<Person>,
+    /// Input `next`: the page of ours that was asked for; may be empty.
+    pub next: String,
     /// Whether this server sends mail, so that a forgotten password can be replaced by a link.
     pub mail: bool,
     /// A friendly word from us, such as "Your password is set."

@@ -1,16 +1,22 @@
 //! Who sits in front of a page: the one way by which a handler learns who is signed in, and the check of its row in the route table.
 
+use actix_web::cookie::Cookie;
 use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 
-use super::pages::Seated;
+use super::pages::{Confirm, Seated, SignInProblem};
 use super::sign_in::person;
 use super::{Node, address, cookies, csrf, extract, refuse, reply};
 use crate::account::role::Role;
 use crate::account::user::User;
+use crate::base::secret::Secret;
 use crate::flow::audit::By;
 use crate::flow::caller::Browser;
 use crate::flow::session::{self, Live};
+use crate::flow::sign_in::begin::SignedIn;
+use crate::flow::sign_in::confirm;
+use crate::flow::sign_in::password::Refused;
+use crate::oauth::error::OAuthError;
 use crate::oauth::params::Params;
 
 /// For how long a proof of who somebody is lets them do what is dangerous, in seconds (S-L12).
@@ -97,14 +103,63 @@ pub(super) async fn seat_fresh(app: &Node, req: &HttpRequest) -> Result<Seat, Ht
     if seat.is_fresh(app) { Ok(seat) } else { Err(reply::see_other(&sign_in_for(req))) }
 }
 
-/// The same for what is dangerous: who did not prove lately who they are does so first.
+/// The same for what is dangerous: who did not prove lately who they are does so first, on a page that keeps what they posted; with the
+/// proof it comes here again, and the act goes on.
 pub(super) async fn posted_fresh(
     app: &Node,
     req: &HttpRequest,
     payload: Payload,
 ) -> Result<(Seat, Params), HttpResponse> {
     let (seat, form) = posted(app, req, payload).await?;
-    if seat.is_fresh(app) { Ok((seat, form)) } else { Err(reply::see_other(&sign_in_for(req))) }
+    if seat.is_fresh(app) {
+        return Ok((seat, form));
+    }
+    let Some(password) = form.get(CONFIRM) else { return Err(confirm(app, req, &seat, &form, None)) };
+    let (password, caller) = (Secret::new(password.to_owned()), extract::caller(app, req));
+    let problem = match confirm::by_password(app, &seat.live, password, &seat.browser, &caller).await {
+        Ok(proved) => return renewed(app, req, seat, proved).await.map(|seat| (seat, form)),
+        Err(Refused::Wrong | Refused::Request(_)) => SignInProblem::Wrong,
+        Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
+        Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
+        Err(Refused::Error(error)) => return Err(refuse::page(req, &error)),
+    };
+    Err(refuse::sign_in(problem, confirm(app, req, &seat, &form, Some(problem))))
+}
+
+/// The input of the proof.
+const CONFIRM: &str = "confirm_password";
+
+/// The page that asks for the proof.
+fn confirm(
+    app: &Node,
+    req: &HttpRequest,
+    seat: &Seat,
+    form: &Params,
+    problem: Option<SignInProblem>,
+) -> HttpResponse {
+    let kept = form.pairs().filter(|(name, _)| !matches!(*name, "csrf_token" | CONFIRM));
+    let page = Confirm {
+        seat: seat.page(app, req, ""),
+        action: req.path().to_owned(),
+        fields: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        problem,
+    };
+    reply::page(req, &page)
+}
+
+/// The session's new cookie, on its way to the answer.
+pub(super) struct Renewed(pub(super) Cookie<'static>);
+
+/// The seat under the session's new cookie, which the edge puts on the answer, whatever the handler makes of it.
+async fn renewed(app: &Node, req: &HttpRequest, seat: Seat, proved: SignedIn) -> Result<Seat, HttpResponse> {
+    let cookie = proved.cookie.reveal().clone();
+    req.extensions_mut().insert(Renewed(cookies::session(app, cookie.clone())));
+    let browser = Browser { session: Some(cookie), ..seat.browser };
+    match session::find(app, &browser, app.now()).await {
+        Ok(Some(live)) => Ok(Seat { live, browser }),
+        Ok(None) => Err(reply::see_other("/sign-in")),
+        Err(error) => Err(refuse::page(req, &error)),
+    }
 }
 
 /// Who posted a form with a file in it, and what the file's input holds; for what is dangerous.
@@ -120,9 +175,66 @@ pub(super) async fn posted_file(
     if seat.is_fresh(app) { Ok((seat, file)) } else { Err(reply::see_other(&sign_in_for(req))) }
 }
 
-/// The sign-in page that leads back to what was asked for.
+/// The sign-in page that leads back to what was asked for; from a form that was posted, to the nearest page above it that can be shown.
 fn sign_in_for(req: &HttpRequest) -> String {
-    let asked = req.uri().path_and_query().map_or("/account", |path| path.as_str());
+    let whole = req.uri().path_and_query().map_or("/account", |path| path.as_str());
+    let pattern = req.match_pattern().unwrap_or_default();
+    let (mut asked, mut pattern) = (whole, pattern.as_str());
+    while !address(pattern).is_some_and(|row| row.methods.contains(&"GET")) {
+        asked = asked.split_once('?').map_or(asked, |(path, _)| path);
+        let up = |path: &'_ str| path.rfind('/').filter(|at| *at > 0);
+        match (up(asked), up(pattern)) {
+            (Some(one), Some(other)) => {
+                asked = asked.get(..one).unwrap_or_default();
+                pattern = pattern.get(..other).unwrap_or_default();
+            }
+            _ => return "/sign-in".to_owned(),
+        }
+    }
     let next: String = url::form_urlencoded::byte_serialize(asked.as_bytes()).collect();
     format!("/sign-in?next={next}")
+}
+
+/// A page of ours to go on to, as `next` names it: never another site, whatever stands there (S-A35).
+pub(super) fn next(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("/console").or_else(|| text.strip_prefix("/account"))?;
+    let is_below = rest.is_empty() || rest.starts_with(['/', '?']);
+    let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !text.contains("//");
+    (is_below && is_plain && text.len() <= 1024).then_some(text)
+}
+
+/// Where people begin.
+pub(super) const fn landing(is_admin: bool) -> &'static str {
+    if is_admin { "/console/keys" } else { "/account" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next;
+
+    #[test]
+    fn what_comes_next_is_a_page_of_ours() {
+        for good in ["/console/keys", "/account", "/console", "/console/keys?after=abc", "/account/apps"] {
+            assert_eq!(next(good), Some(good));
+        }
+        for bad in [
+            "",
+            "/",
+            "//evil.example",
+            "/sign-in",
+            "/consoles",
+            "/account.evil.example",
+            "/console//evil.example",
+            "/console/\\evil",
+            "https://evil.example/console",
+            "/console/\r\nSet-Cookie: a",
+            "/console /",
+            "console",
+            "/oauth2/authorize",
+            "/account\u{202e}",
+        ] {
+            assert_eq!(next(bad), None, "{bad}");
+        }
+        assert_eq!(next(&format!("/console/{}", "a".repeat(1024))), None);
+    }
 }

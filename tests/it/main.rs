@@ -21,6 +21,7 @@ mod code_grant;
 mod code_grant_bindings;
 mod command_line;
 mod command_line_machines;
+mod confirm;
 mod console_apps;
 mod console_desk;
 mod console_keys;

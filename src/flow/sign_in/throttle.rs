@@ -20,7 +20,7 @@ const PLACE_FACTOR: u32 = 10;
 
 /// The keys that one attempt is counted under.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     account: Fingerprint,
     place: Fingerprint,
 }

@@ -20,13 +20,15 @@ pub(super) mod signing_keys;
 pub(super) mod trust_form;
 pub(super) mod usage;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::reply;
+use super::{Node, cookies, reply, seat};
+use crate::flow::session;
 
 /// `/`: to where people begin.
-pub(super) async fn home() -> HttpResponse {
-    reply::see_other("/account")
+pub(super) async fn home(app: Node, req: HttpRequest) -> HttpResponse {
+    let live = session::find(&app, &cookies::read(&app, &req), app.now()).await.ok().flatten();
+    reply::see_other(seat::landing(live.is_some_and(|live| live.user.is_admin())))
 }
 
 /// `/console`: its first page.

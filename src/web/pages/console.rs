@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Frame, Person};
+use askama::Template;
+
+use super::{Frame, Person, SignInProblem};
 use crate::account::role::Role;
 
 /// The frame of the console and of the account pages.
@@ -81,4 +83,19 @@ impl Seated {
     pub fn is_admin(&self) -> bool {
         self.role.is_admin()
     }
+}
+
+/// "Confirm that it is you", before something dangerous: input `confirm_password`, button `confirm-submit`, and what was posted in hidden
+/// inputs, so that nothing that was typed is lost.
+#[derive(Clone, Template)]
+#[template(path = "confirm.html")]
+pub struct Confirm {
+    /// Common to all pages of somebody who is signed in.
+    pub seat: Seated,
+    /// To the address that was posted to.
+    pub action: String,
+    /// What was posted: name and value.
+    pub fields: Vec<(String, String)>,
+    /// What went wrong at the last try.
+    pub problem: Option<SignInProblem>,
 }

@@ -68,6 +68,7 @@ impl Samples<'_> {
             form: self.form("/sign-in"),
             app: Some(self.app()),
             username: String::new(),
+            next: String::new(),
             again: None,
             mail: false,
             notice: None,

@@ -10,15 +10,18 @@ use crate::base::secret::Secret;
 use crate::flow::authorize;
 use crate::flow::caller::Browser;
 use crate::flow::session;
-use crate::flow::sign_in::password::{self, Refused, SignedIn};
+use crate::flow::sign_in::begin::SignedIn;
+use crate::flow::sign_in::password::{self, Refused};
 use crate::oauth::authorize::Authorize;
 use crate::oauth::error::OAuthError;
 use crate::web::pages::{Form, SignIn, SignInProblem};
-use crate::web::{Node, cookies, csrf, extract, refuse, reply};
+use crate::web::{Node, cookies, csrf, extract, refuse, reply, seat};
 
 /// What the page is shown with.
 struct Shown {
     sealed: String,
+    /// The page of ours that was asked for.
+    next: Option<String>,
     /// What was typed at the last try.
     username: Option<String>,
     /// The person asked for another account than the one that is signed in.
@@ -38,7 +41,8 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
     let sealed = query.get("request").unwrap_or_default().to_owned();
     let browser = cookies::read(&app, &req);
     let other = query.get("account") == Some("other");
-    render(&app, &req, browser, Shown { sealed, username: None, other, notice, problem: None }).await
+    let next = query.get("next").and_then(seat::next).map(str::to_owned);
+    render(&app, &req, browser, Shown { sealed, next, username: None, other, notice, problem: None }).await
 }
 
 /// POST: the form.
@@ -49,8 +53,10 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
         Err(error) => return refuse::form(&req, error),
     };
     let sealed = form.get("request").unwrap_or_default().to_owned();
+    let next = form.get("next").and_then(seat::next).map(str::to_owned);
     let again = |username: String, problem| Shown {
         sealed: sealed.clone(),
+        next: next.clone(),
         username: Some(username),
         other: false,
         notice: None,
@@ -67,7 +73,7 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
         request: Some(sealed.clone()).filter(|s| !s.is_empty()),
     };
     let problem = match password::sign_in(&app, wanted, &browser, &extract::caller(&app, &req)).await {
-        Ok(signed_in) => return welcome(&app, &req, signed_in),
+        Ok(signed_in) => return welcome(&app, &req, signed_in, next.as_deref()),
         Err(Refused::Wrong) => SignInProblem::Wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
         Err(Refused::Request(refusal)) => return refuse::refusal(&app, &req, refusal),
@@ -79,10 +85,15 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
 }
 
 /// Signed in: on to the app, by 303, so that the password is not posted any further (S-A29).
-fn welcome(app: &Node, req: &HttpRequest, signed_in: SignedIn) -> HttpResponse {
+pub(super) fn welcome(
+    app: &Node,
+    req: &HttpRequest,
+    signed_in: SignedIn,
+    next: Option<&str>,
+) -> HttpResponse {
     let location = match &signed_in.request {
         Some(sealed) => format!("/oauth2/authorize?pending={sealed}"),
-        None => "/account".to_owned(),
+        None => next.unwrap_or_else(|| seat::landing(signed_in.is_admin)).to_owned(),
     };
     let mut answer = reply::see_other(&location);
     let session = cookies::session(app, signed_in.cookie.reveal().clone());
@@ -113,7 +124,7 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
     let typed = shown.username.as_deref().filter(|name| !name.is_empty());
     let named = typed.or(hinted.as_deref());
     let again = live
-        .filter(|_| request.is_some() && !shown.other)
+        .filter(|_| (request.is_some() || shown.next.is_some()) && !shown.other)
         .filter(|live| named.is_none_or(|name| is_of(name, &live.user)))
         .map(|live| person(&live.user));
     let username = named.map(str::to_owned).or_else(|| again.as_ref().map(|person| person.login.clone()));
@@ -127,6 +138,7 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
         app: request.as_ref().map(|r| asking_app(&r.client, authorize::is_unassured(r))),
         username: username.unwrap_or_default(),
         again,
+        next: shown.next.unwrap_or_default(),
         mail: app.mail.is_on(),
         notice: shown.notice,
         problem: shown.problem,

@@ -6,8 +6,9 @@ use super::Samples;
 use crate::account::role::Role;
 use crate::base::time::Timestamp;
 use crate::web::pages::{
-    Activity, AppLine, Apps, ChangeEmail, ChangePassword, DevMail, EventLine, FieldProblem, ForgotPassword,
-    Lang, MailLine, MailShown, Problems, Profile, SessionLine, Sessions, VerifyEmail, When,
+    Activity, AppLine, Apps, ChangeEmail, ChangePassword, Confirm, DevMail, EventLine, FieldProblem,
+    ForgotPassword, Lang, MailLine, MailShown, Problems, Profile, SessionLine, Sessions, SignInProblem,
+    VerifyEmail, When,
 };
 
 const AT: Moment = Moment(1_800_000_000);
@@ -31,6 +32,21 @@ impl Samples<'_> {
         self.add_profile(add);
         self.add_lists(add);
         self.add_links(add);
+        self.add_confirm(add);
+    }
+
+    fn add_confirm(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {
+        let confirm = |problem| Confirm {
+            seat: self.seat(Role::Owner, ""),
+            action: "/console/keys/new".to_owned(),
+            fields: vec![
+                ("name".to_owned(), self.text("Deploy")),
+                ("environment".to_owned(), self.text("prod")),
+            ],
+            problem,
+        };
+        add("confirm", &confirm(None));
+        add("confirm_wrong", &confirm(Some(SignInProblem::Wrong)));
     }
 
     fn add_profile(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {

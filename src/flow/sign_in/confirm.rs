@@ -1,0 +1,42 @@
+//! Somebody who is signed in proves again who they are, before something dangerous (S-L12): the same session goes on under a new cookie
+//! (S-L9), no less sure than it was.
+
+use crate::app::{App, Match};
+use crate::base::secret::Secret;
+use crate::flow::audit::{self, Act};
+use crate::flow::caller::{Browser, Caller};
+use crate::flow::session::Live;
+use crate::flow::sign_in::begin::{Begin, SignedIn, begin};
+use crate::flow::sign_in::password::{Refused, throttle_keys};
+use crate::flow::sign_in::throttle;
+
+/// By their password. Counted and throttled as at the sign-in (S-L6).
+pub async fn by_password(
+    app: &App,
+    live: &Live,
+    password: Secret<String>,
+    browser: &Browser,
+    caller: &Caller,
+) -> Result<SignedIn, Refused> {
+    let now = app.now();
+    let user = &live.user;
+    let keys = throttle_keys(app, &user.username, None, Some(user), browser, caller);
+    if let Some(seconds) = throttle::begin(app, keys, now).await? {
+        audit::record(app, &Act::SignInRefused("throttled"), caller);
+        return Err(Refused::Wait(seconds));
+    }
+    let Match::Right { .. } = app.hashing.verify(password, user.password.clone()).await? else {
+        throttle::failed(app, keys, now).await?;
+        audit::record(app, &Act::SignInRefused("wrong name or password"), caller);
+        return Err(Refused::Wrong);
+    };
+    let again = Begin {
+        user,
+        amr: live.session.amr.clone(),
+        acr: live.session.acr.clone(),
+        keys: Some(keys),
+        rehashed: None,
+        pending: None,
+    };
+    Ok(begin(app, again, browser, caller, now).await?)
+}
