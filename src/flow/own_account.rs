@@ -74,8 +74,12 @@ pub async fn set_profile(
     locale: Option<&'static str>,
 ) -> Result<(), Refused> {
     let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
-    if name.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
-        return Err(Refused::Field("name", format!("at most {LONGEST_NAME} characters are allowed")));
+    let is_line = |name: &String| name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    if name.as_ref().is_some_and(|name| !is_line(name)) {
+        return Err(Refused::Field(
+            "name",
+            format!("up to {LONGEST_NAME} characters are allowed, on one line"),
+        ));
     }
     let (id, now) = (user.id, app.now());
     Record::new(app, &did(Name::UserProfileChanged, user), by, now)

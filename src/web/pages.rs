@@ -306,6 +306,8 @@ pub struct SetPassword {
 }
 
 #[cfg(test)]
+mod account_samples;
+#[cfg(test)]
 mod desk_samples;
 #[cfg(test)]
 mod german_tests;

@@ -58,28 +58,6 @@ async fn an_owner_runs_keys_and_apps_in_the_console_on_postgres() {
     journey(On::Postgres).await;
 }
 
-async fn factors(on: On) {
-    let (Some((node, mut told)), Some(oathtool)) = (driver(), present("TEST_OATHTOOL")) else { return };
-    let Some(world) = world(on).await else { return };
-    world.add_person("olga", Role::Owner).await;
-    told.extend([
-        ("CNX_TEST_URL", world.base.clone()),
-        ("CNX_TEST_USER", "olga".to_owned()),
-        ("CNX_TEST_OATHTOOL", oathtool),
-    ]);
-    run(node, "factors.mjs", told).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_sqlite() {
-    factors(On::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_postgres() {
-    factors(On::Postgres).await;
-}
-
 /// Apps, machines, people, keys and some of their use, as a server has them after a while.
 async fn furnish(house: &House) {
     let world = &house.world;
@@ -135,8 +113,10 @@ async fn every_page_is_good_for_everybody() {
     }
     let mut all: Vec<Value> = Vec::new();
     for (path, methods, _) in pages() {
-        // These need a request or a link; their samples are looked at below.
-        let waits = ["/set-up", "/set-password", "/consent", "/select-account"].contains(&path);
+        // These need a request, a link or `--dev`, and their samples are looked at below; an export is no page.
+        let waits = ["/set-up", "/set-password", "/consent", "/select-account", "/verify-email"]
+            .contains(&path)
+            || path.ends_with("/export");
         if methods.contains(&"GET") && !waits && row(path).thing != Thing::Unmade {
             let address = house.address(&row(path), Role::Owner).await;
             let name = path.trim_start_matches('/').replace(['/', '{', '}'], "_");

@@ -4,7 +4,7 @@ use cnx::account::role::Role;
 use cnx::flow::clients;
 
 use crate::console_people::{act, person, signed_in, text_of};
-use crate::world::{CALLBACK, TestClient, World, on_both};
+use crate::world::{CALLBACK, TestClient, on_both};
 
 const ADD: &str = "/console/apps/add";
 

@@ -5,7 +5,7 @@ use cnx::flow::service_accounts;
 use cnx::jobs::write_refusals;
 
 use crate::console_people::{act, person, signed_in, text_of};
-use crate::world::{Reply, World, on_both};
+use crate::world::{Reply, on_both};
 
 /// The address of the first link of that kind.
 fn link(page: &Reply, rel: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use scraper::{Html, Selector};
 
 use crate::api_keys::minted;
 use crate::page_table::House;
-use crate::world::{Browser, World, on_both};
+use crate::world::{Browser, on_both};
 
 /// The most that a page of any list shows.
 const MOST: usize = 100;
