@@ -285,4 +285,6 @@ pub struct SetPassword {
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod samples_account;
+#[cfg(test)]
 mod tests;

@@ -3,26 +3,24 @@
 use super::*;
 use crate::account::role::Role;
 
-mod account;
-
 /// A value that breaks out wherever it is not escaped, in text and in either kind of quotes, with a bidi override.
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
 
 /// Makes the samples; each value passes through `value`.
-struct Samples<'a> {
+pub(super) struct Samples<'a> {
     value: &'a dyn Fn(&str) -> String,
 }
 
 impl Samples<'_> {
-    fn text(&self, sample: &str) -> String {
+    pub(super) fn text(&self, sample: &str) -> String {
         (self.value)(sample)
     }
 
-    fn frame(&self) -> Frame {
+    pub(super) fn frame(&self) -> Frame {
         Frame { lang: Lang::En, product: self.text("CloudNexus Identity"), host: self.text("id.example.com") }
     }
 
-    fn seat(&self, role: Role, here: &'static str) -> Seated {
+    pub(super) fn seat(&self, role: Role, here: &'static str) -> Seated {
         Seated {
             frame: self.frame(),
             person: self.person(),
@@ -33,7 +31,7 @@ impl Samples<'_> {
         }
     }
 
-    fn form(&self, action: &'static str) -> Form {
+    pub(super) fn form(&self, action: &'static str) -> Form {
         Form { action, csrf_token: self.text("c3Jm"), request: self.text("cmVxdWVzdA") }
     }
 
@@ -47,11 +45,11 @@ impl Samples<'_> {
         }
     }
 
-    fn person(&self) -> Person {
+    pub(super) fn person(&self) -> Person {
         Person { name: self.text("Ada Lovelace"), login: self.text("ada@example.com") }
     }
 
-    fn scope(&self, word: &str) -> ScopeInWords {
+    pub(super) fn scope(&self, word: &str) -> ScopeInWords {
         ScopeInWords::of(&self.text(word))
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Samples;
+use super::samples::Samples;
 use crate::account::role::Role;
 use crate::base::time::Timestamp;
 use crate::web::pages::{
