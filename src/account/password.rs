@@ -308,6 +308,65 @@ mod tests {
         );
     }
 
+    /// Of lists of leaked passwords, those of eight characters and more, as they are and as people bend them.
+    #[test]
+    fn what_everybody_chooses_is_refused_beside_a_second_factor_too_s_l1() {
+        for common in [
+            "password",
+            "12345678",
+            "123456789",
+            "1234567890",
+            "baseball",
+            "football",
+            "jennifer",
+            "superman",
+            "trustno1",
+            "iloveyou",
+            "sunshine",
+            "princess",
+            "starwars",
+            "whatever",
+            "computer",
+            "michelle",
+            "corvette",
+            "midnight",
+            "qwertyuiop",
+            "1q2w3e4r",
+            "1qaz2wsx",
+            "asdfghjkl",
+            "zaq12wsx",
+            "87654321",
+            "11111111",
+            "abcd1234",
+            "password1",
+            "passw0rd",
+            "P@ssw0rd",
+            "Password1!",
+            "letmein1",
+            "welcome1",
+            "Welcome123",
+            "dragon123",
+            "monkey123",
+            "Summer2026",
+            "charlie1",
+            "liverpool",
+            "chelsea1",
+            "blink182",
+            "mustang1",
+            "drowssap",
+            "q1w2e3r4t5",
+            "changeme",
+            "administrator",
+        ] {
+            assert!(check_policy(&secret(common), &[], 8).is_err(), "{common}");
+        }
+        // No rule of composition: one kind of character is enough.
+        for good in ["kvtrnwqz", "otterplankdrum", "猫は夜の屋根で"] {
+            let checked = check_policy(&secret(good), &[], 8);
+            assert!(checked.is_ok() || good.chars().count() < 8, "{good}: {checked:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -152,7 +152,15 @@ pub async fn change_password(
         }
     }
     let least = people::least_length(app, user.id).await?;
-    let hash = people::new_password(app, new, (&user.username, user.email.as_deref()), least).await?;
+    let names = (user.username.as_str(), user.email.as_deref());
+    let hash = match people::new_password(app, new, names, least).await {
+        Ok(hash) => hash,
+        Err(refused) => {
+            // They know the present one: how often they look for a new one is not counted.
+            app.store.write(move |conn| pace.forgive(conn)).await?;
+            return Err(refused.into());
+        }
+    };
     let told = mail::tell_security_change(app, user, SecurityChange::PasswordChanged, caller, now);
     let cookie = Secret::generate("", &app.entropy);
     let fingerprint = app.vault.fingerprint(MacPurpose::Session, cookie.reveal());

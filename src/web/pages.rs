@@ -306,8 +306,6 @@ pub struct SetPassword {
 }
 
 #[cfg(test)]
-mod account_samples;
-#[cfg(test)]
 mod desk_samples;
 #[cfg(test)]
 mod german_tests;
@@ -315,5 +313,7 @@ mod german_tests;
 mod key_samples;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod samples_account;
 #[cfg(test)]
 mod tests;
