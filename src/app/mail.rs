@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -89,10 +90,15 @@ impl Mail {
         };
         let mailer = match (&stated.smtp_url, &stated.folder) {
             (Some(url), _) => {
-                let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal())
+                let mut server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.reveal())
                     .map_err(|error| format!("mail.smtp_url: {error}"))?
-                    .timeout(Some(PATIENCE))
-                    .build();
+                    .timeout(Some(PATIENCE));
+                if let Some(path) = &settings.outbound.extra_ca
+                    && let Some(tls) = trusting(path, url.reveal())?
+                {
+                    server = server.tls(tls);
+                }
+                let server = server.build();
                 Mailer::Smtp { server: Box::new(server), from: from()? }
             }
             (None, Some(folder)) => Mailer::Folder { folder: folder.clone(), from: from()? },
@@ -145,6 +151,24 @@ impl Mail {
             }
         }
     }
+}
+
+/// TLS that trusts our own authorities as well, where the address asks for TLS at all.
+fn trusting(path: &Path, address: &str) -> Result<Option<Tls>, String> {
+    let wrong = |error: &dyn fmt::Display| format!("outbound.extra_ca {}: {error}", path.display());
+    let address = url::Url::parse(address).map_err(|error| format!("mail.smtp_url: {error}"))?;
+    let wrapped = address.scheme() == "smtps";
+    if !wrapped && address.query().is_none() {
+        return Ok(None);
+    }
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    let certificates = Certificate::from_pem(&pem).map_err(|error| wrong(&error))?;
+    let host = address.host_str().unwrap_or_default().to_owned();
+    let parameters = TlsParameters::builder(host)
+        .add_root_certificate(certificates)
+        .build_rustls()
+        .map_err(|error| wrong(&error))?;
+    Ok(Some(if wrapped { Tls::Wrapper(parameters) } else { Tls::Required(parameters) }))
 }
 
 /// Text that stays within its header line.

@@ -223,3 +223,27 @@ fn secrets_are_masked_wherever_settings_are_shown() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.contains("cnx:***@db"), "{shown}");
 }
+
+#[test]
+fn mail_is_sent_or_written_and_its_password_is_never_shown() {
+    let off = from_env(&[]).unwrap().settings.mail;
+    assert!(off.smtp_url.is_none() && off.folder.is_none());
+    let stated = [
+        ("CNX_MAIL__SMTP_URL", "smtps://id:hunter2@mail.example.com:465"),
+        ("CNX_MAIL__FROM", "Example Identity <id@example.com>"),
+    ];
+    let loaded = from_env(&stated).unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"), "{loaded:?}");
+    let shown = loaded.sources.iter().find(|source| source.key == "mail.smtp_url").unwrap();
+    let shown = shown.value.as_ref().unwrap().to_string();
+    assert!(shown.contains("id:***@mail.example.com:465"), "{shown}");
+    let refused = |pairs: &[(&str, &str)]| from_env(pairs).unwrap_err().to_string();
+    assert!(refused(&stated[..1]).starts_with("mail.from"), "{}", refused(&stated[..1]));
+    let both = [stated[0], stated[1], ("CNX_MAIL__FOLDER", "./mail")];
+    assert!(refused(&both).starts_with("mail.folder"), "{}", refused(&both));
+    // A server that is tried out sends nobody mail, whatever the settings say.
+    let folder = tempfile::tempdir().unwrap();
+    let dev = load(None, environment(&stated), Some(folder.path())).unwrap().settings.mail;
+    assert!(dev.smtp_url.is_none());
+    assert_eq!(dev.folder, Some(folder.path().join("mail")));
+}

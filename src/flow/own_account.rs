@@ -74,8 +74,12 @@ pub async fn set_profile(
     locale: Option<&'static str>,
 ) -> Result<(), Refused> {
     let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
-    if name.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
-        return Err(Refused::Field("name", format!("at most {LONGEST_NAME} characters are allowed")));
+    let is_line = |name: &String| name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    if name.as_ref().is_some_and(|name| !is_line(name)) {
+        return Err(Refused::Field(
+            "name",
+            format!("up to {LONGEST_NAME} characters are allowed, on one line"),
+        ));
     }
     let (id, now) = (user.id, app.now());
     Record::new(app, &did(Name::UserProfileChanged, user), by, now)
@@ -148,7 +152,15 @@ pub async fn change_password(
         }
     }
     let least = people::least_length(app, user.id).await?;
-    let hash = people::new_password(app, new, (&user.username, user.email.as_deref()), least).await?;
+    let names = (user.username.as_str(), user.email.as_deref());
+    let hash = match people::new_password(app, new, names, least).await {
+        Ok(hash) => hash,
+        Err(refused) => {
+            // They know the present one: how often they look for a new one is not counted.
+            app.store.write(move |conn| pace.forgive(conn)).await?;
+            return Err(refused.into());
+        }
+    };
     let told = mail::tell_security_change(app, user, SecurityChange::PasswordChanged, caller, now);
     let cookie = Secret::generate("", &app.entropy);
     let fingerprint = app.vault.fingerprint(MacPurpose::Session, cookie.reveal());

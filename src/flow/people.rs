@@ -1,9 +1,12 @@
 //! People's accounts, as the command line and the pages change them: add, disable, enable, give a role, set a password, sign out.
 
+mod invitation;
+
 use serde_json::{Map, Value, json};
 
+pub use self::invitation::{Invited, invite, resend_invite};
+
 use super::audit::{Act, By, Name, Record};
-use super::mail::{self, LinkFor};
 use super::session;
 use super::sign_in::link;
 use crate::account::password::{self, PasswordHash};
@@ -14,7 +17,6 @@ use crate::app::App;
 use crate::base::fault::Fault;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
-use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::links::LinkPurpose;
 use crate::store::{Conn, StoreError, factors, links, sessions, users};
@@ -371,87 +373,4 @@ pub async fn set_password(app: &App, by: &By, user: &User, text: Secret<String>)
         })
         .await?;
     Ok(())
-}
-
-/// Somebody who was invited.
-#[derive(Debug)]
-pub struct Invited {
-    /// Them.
-    pub user: User,
-    /// The link by which they set their password, to be shown once to whoever invited them; `None` when it went by mail.
-    pub link: Option<String>,
-}
-
-/// Adds a person who sets their password by a link: it goes to their address, or where mail is off or there is none it is given back.
-pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, PersonError> {
-    let mut user = check(app, NewPerson { password: None, email_verified: false, ..person }).await?;
-    if user.is_admin() && !app.store.read(users::has_owner).await? {
-        user.role = Role::Owner;
-    }
-    let now = app.now();
-    let invitation = invitation(app, &user, now);
-    let (row, new) = (user.clone(), invitation.clone());
-    let record = Record::new(app, &added(&user), by, now);
-    record
-        .with(app, move |conn| {
-            users::insert(conn, &row)?;
-            if row.is_admin() {
-                links::void(conn, LinkPurpose::SetUp, None, now)?;
-            }
-            links::insert(conn, &new.link)?;
-            new.post.put(conn)
-        })
-        .await?;
-    app.mail.wake();
-    Ok(Invited { user, link: invitation.shown() })
-}
-
-/// Sends a new invitation to somebody who has not set a password yet; the one of before stops working.
-pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, PersonError> {
-    if user.password.is_some() || !user.is_active() {
-        return Err(PersonError::Field {
-            field: "user",
-            problem: "only who is active and has set no password yet is invited again".to_owned(),
-        });
-    }
-    let now = app.now();
-    let (id, invitation) = (user.id, invitation(app, user, now));
-    let new = invitation.clone();
-    let act = Act::Did(Name::UserLinkMade, id.to_string().into(), json!({ "purpose": "invite" }));
-    Record::new(app, &act, by, now)
-        .with(app, move |conn| {
-            links::void(conn, LinkPurpose::Invite, Some(id), now)?;
-            links::insert(conn, &new.link)?;
-            new.post.put(conn)
-        })
-        .await?;
-    app.mail.wake();
-    Ok(Invited { user: user.clone(), link: invitation.shown() })
-}
-
-/// An invitation that is written and not sent.
-#[derive(Clone)]
-struct Invitation {
-    link: links::Link,
-    post: mail::Post,
-    url: Secret<String>,
-}
-
-impl Invitation {
-    /// The link, where it does not go by mail.
-    fn shown(&self) -> Option<String> {
-        (!self.post.is_some()).then(|| self.url.reveal().clone())
-    }
-}
-
-fn invitation(app: &App, user: &User, now: Timestamp) -> Invitation {
-    // Only where it goes by mail does it show that the address is theirs.
-    let to = user.email.clone().filter(|_| app.mail.is_on());
-    let (token, link) = link::make(app, LinkPurpose::Invite, user.id, to.clone(), now);
-    let url = link::url(app, LinkPurpose::Invite, &token);
-    let post = match &to {
-        Some(to) => mail::send_link(app, user, to, (LinkFor::Invite, url.reveal()), now, link.expires_at),
-        None => mail::Post::default(),
-    };
-    Invitation { link, post, url }
 }

@@ -316,4 +316,6 @@ mod key_samples;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod samples_account;
+#[cfg(test)]
 mod tests;

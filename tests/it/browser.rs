@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::api_keys::{minted_as, token_with, verify};
 use crate::gateway_proxies::site::{Behind, Kind, Site, example, scopes};
-use crate::page_table::{House, Thing, pages, row};
+use crate::page_table::{House, Thing, filled, pages, row};
 use crate::third_party::{present, run, screenshots};
 use crate::world::{On, PASSWORD, World, by, free_port};
 
@@ -58,30 +58,9 @@ async fn an_owner_runs_keys_and_apps_in_the_console_on_postgres() {
     journey(On::Postgres).await;
 }
 
-async fn factors(on: On) {
-    let (Some((node, mut told)), Some(oathtool)) = (driver(), present("TEST_OATHTOOL")) else { return };
-    let Some(world) = world(on).await else { return };
-    world.add_person("olga", Role::Owner).await;
-    told.extend([
-        ("CNX_TEST_URL", world.base.clone()),
-        ("CNX_TEST_USER", "olga".to_owned()),
-        ("CNX_TEST_OATHTOOL", oathtool),
-    ]);
-    run(node, "factors.mjs", told).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_sqlite() {
-    factors(On::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_postgres() {
-    factors(On::Postgres).await;
-}
-
 /// Apps, machines, people, keys and some of their use, as a server has them after a while.
-async fn furnish(house: &House) {
+/// Gives the id of a key with a past.
+async fn furnish(house: &House) -> String {
     let world = &house.world;
     for (name, uri) in [
         ("Field Notes", "https://notes.example.com/callback"),
@@ -98,6 +77,7 @@ async fn furnish(house: &House) {
     }
     let token = token_with(world, "keys:verify").await;
     let owner = house.by(Role::Owner);
+    let mut last = String::new();
     for (name, environment, words, days) in [
         ("web frontend", "prod", "instances:read", None),
         ("nightly deploy", "ci", "instances:*", Some(90)),
@@ -105,7 +85,7 @@ async fn furnish(house: &House) {
         ("Ada's laptop", "dev", "instances:read", Some(30)),
         ("metrics exporter", "prod", "metrics:read", None),
     ] {
-        let (_, key) = minted_as(world.app(), &owner, |new| {
+        let (id, key) = minted_as(world.app(), &owner, |new| {
             new.name = name.to_owned();
             new.environment = environment.parse().unwrap();
             new.scopes = scopes(words);
@@ -121,7 +101,9 @@ async fn furnish(house: &House) {
             )
             .await;
         }
+        last = id;
     }
+    last
 }
 
 /// Axe-core, both themes, 360 and 1280 px, on what a server with some data shows to its owner.
@@ -129,16 +111,21 @@ async fn furnish(house: &House) {
 async fn every_page_is_good_for_everybody() {
     let Some((node, mut told)) = driver() else { return };
     let house = House::new(world(On::Sqlite).await.unwrap()).await;
-    furnish(&house).await;
+    let key = furnish(&house).await;
     for role in Role::ALL {
         drop(house.browser(role).await);
     }
     let mut all: Vec<Value> = Vec::new();
     for (path, methods, _) in pages() {
-        // These need a request or a link; their samples are looked at below.
-        let waits = ["/set-up", "/set-password", "/consent", "/select-account"].contains(&path);
+        // These need a request, a link or `--dev`, and their samples are looked at below; an export is no page.
+        let waits = ["/set-up", "/set-password", "/consent", "/select-account", "/verify-email", "/dev/mail"]
+            .contains(&path)
+            || path.ends_with("/export");
         if methods.contains(&"GET") && !waits && row(path).thing != Thing::Unmade {
-            let address = house.address(&row(path), Role::Owner).await;
+            let address = match row(path).thing {
+                Thing::Key => filled(path, &key),
+                _ => house.address(&row(path), Role::Owner).await,
+            };
             let name = path.trim_start_matches('/').replace(['/', '{', '}'], "_");
             all.push(json!([if name.is_empty() { "root" } else { &name }, house.world.url(&address)]));
         }

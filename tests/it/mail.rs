@@ -7,10 +7,12 @@ use cnx::account::role::Role;
 use cnx::app::Letter;
 use cnx::base::id::MailId;
 use cnx::base::seal::Purpose;
+use cnx::base::secret::Secret;
 use cnx::flow::people::{self, NewPerson};
 use cnx::store::mails;
 
 use crate::nodes::second_node;
+use crate::tls::certificates;
 use crate::world::{On, Smtp, World, by, free_port, on_both};
 
 fn person(username: &str) -> NewPerson {
@@ -182,4 +184,24 @@ async fn two_nodes_send_no_letter_twice() {
     assert_eq!(smtp.received().len(), 30);
     assert_eq!(mails.iter().map(|mail| mail.to[0].clone()).collect::<BTreeSet<_>>().len(), 30);
     other.stop().await;
+}
+
+/// Over TLS, to a server whose certificate is of an authority that only the settings know; and to nobody who pretends to be that server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_crosses_the_network_over_tls_to_whom_it_is_meant_for() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let port = free_port();
+    let smtp = Smtp::listen_with_tls(port, &folder.path().join("cert.pem"), &folder.path().join("key.pem"));
+    let mut world = World::new(On::Sqlite).await.unwrap();
+    world.settings.mail.smtp_url = Some(Secret::new(format!("smtps://localhost:{port}")));
+    world.settings.mail.from = "id@example.com".to_owned();
+    world.restart().await;
+    people::invite(world.app(), by(), person("ada")).await.unwrap();
+    is_taken(&world).await;
+    assert!(smtp.received().is_empty(), "its certificate is nobody's");
+    world.settings.outbound.extra_ca = Some(folder.path().join("ca.pem"));
+    world.restart().await;
+    world.advance(60);
+    assert_eq!(smtp.wait_for(1).await.len(), 1);
 }

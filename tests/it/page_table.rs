@@ -11,7 +11,7 @@ use cnx::flow::service_accounts;
 use serde_json::json;
 
 use crate::api_keys::minted_as;
-use crate::world::{Browser, Reply, World, authorize_path, by};
+use crate::world::{Browser, Reply, World, by};
 
 /// What the `{id}` of an address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,6 @@ pub enum Thing {
     Person,
     /// A client.
     App,
-    /// A client that whoever asks allowed something.
-    Allowed,
     /// A service account.
     Machine,
     /// Nothing of the kind is there: 404 is as good an answer as any.
@@ -166,12 +164,6 @@ impl House {
             Thing::Key => minted_as(app, &self.by(role), |_| {}).await.0,
             Thing::Person => world.add_user(&format!("p{tag}")).await.id.to_string(),
             Thing::App => world.web_client().await.id,
-            Thing::Allowed => {
-                let client = world.web_client().await;
-                let browser = world.browser();
-                browser.authorize(&authorize_path(&client, &[]), &self.person(role).username).await;
-                client.id
-            }
             Thing::Machine => {
                 let policy = serde_json::from_value(json!({"scope": "deploy:read"})).unwrap();
                 service_accounts::add(app, by(), &format!("m-{tag}"), policy).await.unwrap().id.to_string()

@@ -123,7 +123,7 @@ on_both! {
         let ada = world.add_user("ada").await;
         ask(&world, "ada").await;
         let link = link_in(&world.last_mail(1).await.text);
-        world.advance(3599);
+        world.advance(3598);
         assert_eq!(world.browser().open(&link).await.status, 200);
         world.advance(1);
         assert_eq!(world.browser().open(&link).await.status, 400);

@@ -19,7 +19,7 @@ use crate::token_requests::{granted, refused};
 use crate::world::{JWT_BEARER, On, START, World, by, claims};
 
 /// Writes a certificate authority, and a certificate of it for this machine with its key, into `folder`.
-fn certificates(folder: &Path) {
+pub fn certificates(folder: &Path) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

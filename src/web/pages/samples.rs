@@ -3,8 +3,6 @@
 use super::*;
 use crate::account::role::Role;
 
-mod account;
-
 /// A value that breaks out wherever it is not escaped, in text and in either kind of quotes, with a bidi override.
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
 
@@ -19,7 +17,7 @@ impl Samples<'_> {
         (self.value)(sample)
     }
 
-    fn frame(&self) -> Frame {
+    pub(super) fn frame(&self) -> Frame {
         Frame {
             lang: self.lang,
             product: self.text("CloudNexus Identity"),
@@ -40,11 +38,11 @@ impl Samples<'_> {
         }
     }
 
-    fn form(&self, action: &'static str) -> Form {
+    pub(super) fn form(&self, action: &'static str) -> Form {
         Form { action, csrf_token: self.text("c3Jm"), request: self.text("cmVxdWVzdA") }
     }
 
-    fn app(&self) -> AskingApp {
+    pub(super) fn app(&self) -> AskingApp {
         AskingApp {
             name: self.text("Field Notes"),
             publisher_verified: true,
@@ -54,11 +52,11 @@ impl Samples<'_> {
         }
     }
 
-    fn person(&self) -> Person {
+    pub(super) fn person(&self) -> Person {
         Person { name: self.text("Ada Lovelace"), login: self.text("ada@example.com") }
     }
 
-    fn scope(&self, word: &str) -> ScopeInWords {
+    pub(super) fn scope(&self, word: &str) -> ScopeInWords {
         ScopeInWords::of(&self.text(word))
     }
 
@@ -132,7 +130,7 @@ impl Samples<'_> {
         }
     }
 
-    fn problems(&self) -> Problems {
+    pub(super) fn problems(&self) -> Problems {
         let problem = |field, sample| FieldProblem { field, problem: self.text(sample).into() };
         Problems(vec![
             problem("username", "This user name is taken. Choose another."),

@@ -1,13 +1,15 @@
 //! Where the mail of a world goes: a folder, or a small SMTP server of the test's own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cnx::app::{Written, newest};
 use cnx::base::secret::Secret;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::World;
 
@@ -52,6 +54,8 @@ impl World {
         found = newest(&self.mail_folder(), 100).unwrap_or(found);
         assert_eq!(found.len(), count, "{:?}", found.iter().map(|mail| &mail.subject).collect::<Vec<_>>());
         found.reverse();
+        // What comes later has a later id: within one second their order would be chance.
+        self.advance(1);
         found
     }
 
@@ -75,13 +79,35 @@ pub struct Smtp(Arc<Mutex<Vec<Received>>>);
 impl Smtp {
     /// Listens on this port until the test ends.
     pub fn listen(port: u16) -> Self {
+        Self::serve(port, Self::talk)
+    }
+
+    /// The same behind TLS from the first byte on, with this certificate and key.
+    pub fn listen_with_tls(port: u16, cert: &Path, key: &Path) -> Self {
+        let chain = CertificateDer::pem_file_iter(cert).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let config = Arc::new(config);
+        Self::serve(port, move |smtp, stream| {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            smtp.talk(rustls::StreamOwned::new(connection, stream));
+        })
+    }
+
+    fn serve(port: u16, talk: impl Fn(&Self, TcpStream) + Clone + Send + 'static) -> Self {
         let smtp = Self::default();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let taken = smtp.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let taken = taken.clone();
-                std::thread::spawn(move || taken.talk(&stream));
+                let (taken, talk) = (taken.clone(), talk.clone());
+                std::thread::spawn(move || talk(&taken, stream));
             }
         });
         smtp
@@ -102,39 +128,45 @@ impl Smtp {
         self.received()
     }
 
-    fn talk(&self, stream: &TcpStream) {
-        let say = |text: &str| {
-            let mut out = stream;
-            let _ = out.write_all(format!("{text}\r\n").as_bytes());
+    fn talk(&self, stream: impl Read + Write) {
+        let mut stream = BufReader::new(stream);
+        let say = |stream: &mut BufReader<_>, text: &str| {
+            let out: &mut dyn Write = stream.get_mut();
+            let _ = out.write_all(format!("{text}\r\n").as_bytes()).and_then(|()| out.flush());
         };
-        say("220 test");
+        say(&mut stream, "220 test");
         let (mut to, mut data, mut in_data) = (Vec::new(), String::new(), false);
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let mut line = String::new();
+        while matches!({ line.clear(); stream.read_line(&mut line) }, Ok(read) if read > 0) {
+            let text = line.trim_end_matches(['\r', '\n']).to_owned();
             if in_data {
-                if line == "." {
+                if text == "." {
                     in_data = false;
                     let (to, data) = (std::mem::take(&mut to), std::mem::take(&mut data));
                     self.0.lock().unwrap().push(Received { to, data });
-                    say("250 taken");
+                    say(&mut stream, "250 taken");
                 } else {
-                    data.push_str(line.strip_prefix('.').unwrap_or(&line));
+                    data.push_str(text.strip_prefix('.').unwrap_or(&text));
                     data.push('\n');
                 }
                 continue;
             }
-            let word = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
-            match word.as_str() {
-                "EHLO" | "HELO" => say("250 test"),
+            let word = text.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+            let answer = match word.as_str() {
                 "RCPT" => {
-                    to.push(line.split(['<', '>']).nth(1).unwrap_or_default().to_owned());
-                    say("250 ok");
+                    to.push(text.split(['<', '>']).nth(1).unwrap_or_default().to_owned());
+                    "250 ok"
                 }
                 "DATA" => {
                     in_data = true;
-                    say("354 go on");
+                    "354 go on"
                 }
-                "QUIT" => return say("221 bye"),
-                _ => say("250 ok"),
+                "QUIT" => "221 bye",
+                _ => "250 ok",
+            };
+            say(&mut stream, answer);
+            if word == "QUIT" {
+                return;
             }
         }
     }

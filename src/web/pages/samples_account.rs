@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Samples;
+use super::samples::Samples;
 use crate::account::role::Role;
 use crate::base::time::Timestamp;
 use crate::web::pages::{
@@ -183,7 +183,10 @@ impl Samples<'_> {
         add("verify_email_done", &VerifyEmail { done: true, ..verify.clone() });
         add(
             "verify_email_problem",
-            &VerifyEmail { problem: Some("Another account has this address."), ..verify },
+            &VerifyEmail {
+                problem: Some("Another account has this address. Sign in with it, or use another address."),
+                ..verify
+            },
         );
         let mail = MailShown {
             to: self.text("ada@example.com"),

@@ -1,0 +1,98 @@
+//! People who are invited: an account without a password, and the link by which they set one.
+
+use serde_json::json;
+
+use super::{NewPerson, PersonError, added, check};
+use crate::account::role::Role;
+use crate::account::user::User;
+use crate::app::App;
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::flow::audit::{Act, By, Name, Record};
+use crate::flow::mail::{LinkFor, Post, send_link};
+use crate::flow::sign_in::link;
+use crate::store::links::{self, LinkPurpose};
+use crate::store::users;
+
+/// Somebody who was invited.
+#[derive(Debug)]
+pub struct Invited {
+    /// Them.
+    pub user: User,
+    /// The link by which they set their password, to be shown once to whoever invited them; `None` when it went by mail.
+    pub link: Option<String>,
+}
+
+/// Adds a person who sets their password by a link: it goes to their address, or where mail is off or there is none it is given back.
+pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, PersonError> {
+    let mut user = check(app, NewPerson { password: None, email_verified: false, ..person }).await?;
+    if user.is_admin() && !app.store.read(users::has_owner).await? {
+        user.role = Role::Owner;
+    }
+    let now = app.now();
+    let invitation = invitation(app, &user, now);
+    let (row, new) = (user.clone(), invitation.clone());
+    let record = Record::new(app, &added(&user), by, now);
+    record
+        .with(app, move |conn| {
+            users::insert(conn, &row)?;
+            if row.is_admin() {
+                links::void(conn, LinkPurpose::SetUp, None, now)?;
+            }
+            links::insert(conn, &new.link)?;
+            new.post.put(conn)
+        })
+        .await?;
+    app.mail.wake();
+    Ok(Invited { user, link: invitation.shown() })
+}
+
+/// Sends a new invitation to somebody who has not set a password yet; the one of before stops working.
+pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, PersonError> {
+    if user.password.is_some() || !user.is_active() {
+        return Err(PersonError::Field {
+            field: "user",
+            problem: "only who is active and has set no password yet is invited again".to_owned(),
+        });
+    }
+    let now = app.now();
+    let (id, invitation) = (user.id, invitation(app, user, now));
+    let new = invitation.clone();
+    let act = Act::Did(Name::UserLinkMade, id.to_string().into(), json!({ "purpose": "invite" }));
+    Record::new(app, &act, by, now)
+        .with(app, move |conn| {
+            links::void(conn, LinkPurpose::Invite, Some(id), now)?;
+            links::insert(conn, &new.link)?;
+            new.post.put(conn)
+        })
+        .await?;
+    app.mail.wake();
+    Ok(Invited { user: user.clone(), link: invitation.shown() })
+}
+
+/// An invitation that is written and not sent.
+#[derive(Clone)]
+struct Invitation {
+    link: links::Link,
+    post: Post,
+    url: Secret<String>,
+}
+
+impl Invitation {
+    /// The link, where it does not go by mail.
+    fn shown(&self) -> Option<String> {
+        (!self.post.is_some()).then(|| self.url.reveal().clone())
+    }
+}
+
+fn invitation(app: &App, user: &User, now: Timestamp) -> Invitation {
+    // Only where it goes by mail does it show that the address is theirs.
+    let to = user.email.clone().filter(|_| app.mail.is_on());
+    let (token, link) = link::make(app, LinkPurpose::Invite, user.id, to.clone(), now);
+    let url = link::url(app, LinkPurpose::Invite, &token);
+    let post = match &to {
+        Some(to) => send_link(app, user, to, (LinkFor::Invite, url.reveal()), now, link.expires_at),
+        None => Post::default(),
+    };
+    Invitation { link, post, url }
+}
