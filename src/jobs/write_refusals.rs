@@ -27,7 +27,9 @@ pub async fn flush(app: &App) {
         let write = app.store.write(move |conn| refused_requests::insert(conn, &rows));
         if let Err(error) = write.await {
             tracing::warn!(%error, "why requests were refused was not written; it is tried again");
-            requests.into_iter().for_each(|entry| app.note_refused_request(entry));
+            for entry in requests {
+                app.note_refused_request(entry);
+            }
         }
     }
     loop {

@@ -15,13 +15,11 @@ fn refusal(reply: &Reply) -> String {
 }
 
 async fn ask(world: &World, browser: &Browser, method: &str, path: &str, token: &str) -> Reply {
-    match method {
-        "GET" => browser.get(path).await,
-        _ => {
-            let request = posting(world, path, &[("csrf_token", token)]);
-            browser.send(request.header("sec-fetch-site", "same-origin")).await
-        }
+    if method == "GET" {
+        return browser.get(path).await;
     }
+    let request = posting(world, path, &[("csrf_token", token)]);
+    browser.send(request.header("sec-fetch-site", "same-origin")).await
 }
 
 #[test]

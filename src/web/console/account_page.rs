@@ -237,7 +237,7 @@ fn rules(account: &ServiceAccount) -> Section {
     let path = below(HERE, account.id.as_str());
     let row = |(n, rule): (usize, &TrustRule)| {
         let claims =
-            rule.claims.iter().map(|claim| code(format!("{}={}", claim.name, claim.values.join("|"))));
+            rule.claims.iter().map(|claim| code(&format!("{}={}", claim.name, claim.values.join("|"))));
         let act = Act::new(path.clone(), format!("account-rule-{n}"), "remove-rule", "Remove")
             .tone(Tone::Danger)
             .hidden("rule", rule.id.to_string());

@@ -191,9 +191,10 @@ pub(super) fn read(
         .map_err(|problem| ("scope", problem.to_owned()))?;
     if known.is_none_or(|before| self::kind(before) != kind) {
         let machine = kind == "machine";
-        new.grant_types = match machine {
-            true => vec![GrantType::ClientCredentials],
-            false => vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+        new.grant_types = if machine {
+            vec![GrantType::ClientCredentials]
+        } else {
+            vec![GrantType::AuthorizationCode, GrantType::RefreshToken]
         };
         new.response_types = if machine { Vec::new() } else { vec!["code".to_owned()] };
     }

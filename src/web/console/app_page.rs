@@ -130,7 +130,7 @@ pub(super) fn with_secret(
     let mut made = Section::headed("What the app needs");
     made.facts = vec![
         ("Client ID", vec![Piece::Secret("client-id", client.id.to_string())]),
-        ("Issuer", vec![code(app.issuer())]),
+        ("Issuer", vec![code(&app.issuer())]),
     ];
     match secret {
         Some(secret) => {

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::page::{self, ROWS, answer, desk, with};
+use super::page::{self, ASKED, ROWS, answer, desk, with};
 use crate::flow::audit_log::{self, Export, FILTERS, Form};
 use crate::oauth::params::Params;
 use crate::store::audit::{Event, Filter, From, Outcome};
@@ -25,7 +25,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
         Ok(filter) => filter,
         Err(problem) => return shown(&app, &req, &seat, &query, Err(problem)).await,
     };
-    match audit_log::page(&app, filter, From::Newest, ROWS as i64 + 1).await {
+    match audit_log::page(&app, filter, From::Newest, ASKED).await {
         Ok(events) => shown(&app, &req, &seat, &query, Ok(events)).await,
         Err(error) => refuse::page(&req, &error),
     }
@@ -180,7 +180,7 @@ fn chain(glance: &Glance) -> Section {
     };
     section.facts = vec![
         ("The newest events", state),
-        ("The newest event", vec![code(glance.head)]),
+        ("The newest event", vec![code(&glance.head)]),
         ("The oldest event", vec![text(glance.first.map_or_else(String::new, |seq| seq.to_string()))]),
     ];
     if !glance.findings.is_empty() {
@@ -191,7 +191,7 @@ fn chain(glance: &Glance) -> Section {
     }
     section.about = vec![
         vec![say("Keep the newest event elsewhere: it shows later that nothing before it was changed.")],
-        vec![say("Every event is looked at by"), code("cnx audit verify")],
+        vec![say("Every event is looked at by"), code(&"cnx audit verify")],
     ];
     section
 }

@@ -244,12 +244,12 @@ fn why(entry: &Entry) -> Section {
         match members.remove(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(value)) => section.facts.push((label, vec![text(value)])),
-            Some(other) => section.facts.push((label, vec![code(other)])),
+            Some(other) => section.facts.push((label, vec![code(&other)])),
         }
     }
     members.retain(|_, value| !value.is_null());
     if !members.is_empty() {
-        section.facts.push(("More", vec![code(Value::Object(members))]));
+        section.facts.push(("More", vec![code(&Value::Object(members))]));
     }
     let mut check = vec![code(&entry.act)];
     check.extend(entry.reason.as_deref().map(code));

@@ -110,14 +110,14 @@ async fn shown(
             "Colour",
             presence.colour.map_or_else(
                 || vec![say("that of the product")],
-                |colour| vec![code(colour), Piece::Swatch("accent")],
+                |colour| vec![code(&colour), Piece::Swatch("accent")],
             ),
         ),
         ("Logo", vec![say(if presence.logo.is_some() { "its own" } else { "that of the product" })]),
     ];
     if let Some(colour) = presence.colour {
         let [light, dark] = colour.in_use();
-        look.facts.push(("On light and on dark pages", vec![code(light), code(dark)]));
+        look.facts.push(("On light and on dark pages", vec![code(&light), code(&dark)]));
     }
     let mut plan_section = Section::headed("Tier");
     plan_section.facts = vec![
@@ -125,7 +125,7 @@ async fn shown(
         ("Burst", vec![text(plan.burst(app.settings.api_keys.enterprise_burst).to_string())]),
     ];
     plan_section.about =
-        vec![vec![say("It is changed by whoever runs this server:"), code("cnx organization set-tier")]];
+        vec![vec![say("It is changed by whoever runs this server:"), code(&"cnx organization set-tier")]];
     let mut factors = Section::headed("Second factor");
     factors.facts = vec![("People need one", vec![say(policy_in_words(presence.second_factor))])];
     if seat.role() == Role::Owner {

@@ -10,6 +10,8 @@ use crate::web::{Node, extract, refuse, reply};
 
 /// Rows on a page of a list.
 pub(super) const ROWS: usize = 50;
+/// One more, which tells whether there is more: what a list reads.
+pub(super) const ASKED: i64 = 51;
 
 /// The parameters of a page; a query that cannot be read is none.
 pub(super) fn query(req: &HttpRequest) -> Params {
@@ -95,7 +97,8 @@ pub(super) fn below(path: &str, id: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~@:".contains(&byte) {
             url.push(char::from(byte));
         } else {
-            url.push_str(&format!("%{byte:02X}"));
+            let hex = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0').to_ascii_uppercase();
+            url.extend(['%', hex(byte >> 4), hex(byte & 15)]);
         }
     }
     url

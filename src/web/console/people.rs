@@ -3,7 +3,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::page::{self, ROWS, answer, below, desk, with};
+use super::page::{self, ASKED, ROWS, answer, below, desk, with};
 use crate::account::role::Role;
 use crate::account::user::User;
 use crate::flow::people::{self, NewPerson, PersonError};
@@ -28,7 +28,7 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
     let found = app
         .store
         .read(move |conn| {
-            let all = users::list(conn, from.as_deref(), ROWS as i64 + 1)?;
+            let all = users::list(conn, from.as_deref(), ASKED)?;
             let ids: Vec<_> = all.iter().map(|user| user.id).collect();
             let facts = users::facts(conn, &ids)?;
             Ok((all, facts))

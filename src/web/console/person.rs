@@ -69,7 +69,7 @@ pub(in crate::web) async fn change(
 async fn of_id(app: &Node, id: &str) -> Result<User, PersonError> {
     // By nothing but the id: names may look like one.
     let id = id.parse().map_err(|_| PersonError::Unknown)?;
-    Ok(app.store.read(move |conn| users::find(conn, id)).await?.ok_or(PersonError::Unknown)?)
+    app.store.read(move |conn| users::find(conn, id)).await?.ok_or(PersonError::Unknown)
 }
 
 fn nobody(app: &Node, req: &HttpRequest, seat: &Seat) -> HttpResponse {
@@ -130,7 +130,7 @@ async fn shown(
             ("Last sign-in", vec![at(facts.last_sign_in, "not lately")]),
             ("Added", vec![Piece::At(user.created_at)]),
             ("Disabled", vec![at(user.disabled_at, "no")]),
-            ("Id", vec![code(id)]),
+            ("Id", vec![code(&id)]),
             (
                 "More",
                 vec![

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::page::{self, ROWS, answer, below, desk, see, with};
+use super::page::{self, ASKED, ROWS, answer, below, desk, see, with};
 use crate::account::user::User;
 use crate::base::id::{SessionId, UserId};
 use crate::base::time::Timestamp;
@@ -57,7 +57,7 @@ async fn shown(app: &Node, req: &HttpRequest, seat: &Seat, refused: Option<Strin
     let found = app
         .store
         .read(move |conn| {
-            let all = sessions::live(conn, of, (now, idle), after, ROWS as i64 + 1)?;
+            let all = sessions::live(conn, of, (now, idle), after, ASKED)?;
             let ids: Vec<UserId> = all.iter().map(|session| session.user).chain(of).collect();
             Ok((all, users::of_ids(conn, &ids)?))
         })

@@ -94,7 +94,7 @@ pub fn text(value: impl Into<String>) -> Piece {
 }
 
 /// A value for machines.
-pub fn code(value: impl ToString) -> Piece {
+pub fn code(value: &(impl ToString + ?Sized)) -> Piece {
     Piece::Code(value.to_string())
 }
 

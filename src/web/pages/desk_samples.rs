@@ -45,7 +45,7 @@ impl Samples<'_> {
                 vec![text(self.text("ada@example.com")), say("verified")],
                 vec![tag("active", tone)],
                 vec![Piece::At(now), at(None, "not lately")],
-                vec![code(self.text("0199f3c2")), Piece::Form(Box::new(end.tone(Tone::Danger)))],
+                vec![code(&self.text("0199f3c2")), Piece::Form(Box::new(end.tone(Tone::Danger)))],
             ]
         };
         let table = Table {
@@ -77,7 +77,7 @@ impl Samples<'_> {
         ];
         let mut change = Section::headed("Change");
         change.facts = vec![
-            ("Client ID", vec![code(self.text("field-notes"))]),
+            ("Client ID", vec![code(&self.text("field-notes"))]),
             (
                 "More",
                 vec![Piece::Go("/console/audit".to_owned(), "What it did".into()), Piece::Swatch("accent")],
