@@ -32,10 +32,14 @@ pub enum Purpose {
     Mail,
     /// A form of a page that is taken once.
     FormOnce,
+    /// The secret of an authenticator app, in its row and in the form that sets it up.
+    Totp,
+    /// A sign-in whose password was right and whose second factor is awaited.
+    HalfSignIn,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Code,
         Self::Pending,
         Self::AccessToken,
@@ -43,6 +47,8 @@ impl Purpose {
         Self::ClientSecret,
         Self::Mail,
         Self::FormOnce,
+        Self::Totp,
+        Self::HalfSignIn,
     ];
 
     const fn label(self) -> &'static str {
@@ -54,6 +60,8 @@ impl Purpose {
             Self::ClientSecret => "cnx seal client secret v1",
             Self::Mail => "cnx seal mail v1",
             Self::FormOnce => "cnx seal form once v1",
+            Self::Totp => "cnx seal totp v1",
+            Self::HalfSignIn => "cnx seal half sign-in v1",
         }
     }
 }
@@ -85,10 +93,12 @@ pub enum MacPurpose {
     ApiKey,
     /// The chain of the audit log.
     Audit,
+    /// Recovery codes at rest.
+    RecoveryCode,
 }
 
 impl MacPurpose {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::ClientSecret,
         Self::Session,
         Self::OneTimeLink,
@@ -100,6 +110,7 @@ impl MacPurpose {
         Self::Assertion,
         Self::ApiKey,
         Self::Audit,
+        Self::RecoveryCode,
     ];
 
     const fn label(self) -> &'static str {
@@ -115,6 +126,7 @@ impl MacPurpose {
             Self::Assertion => "cnx mac assertion v1",
             Self::ApiKey => "cnx mac api key v1",
             Self::Audit => "cnx mac audit v1",
+            Self::RecoveryCode => "cnx mac recovery code v1",
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::{self, Act};
 use super::caller::{Browser, Caller};
+use super::second_factor;
 use super::session::{self, Live};
 use crate::app::{ALLOWED, App, Counted};
 use crate::base::encoding::base64url;
@@ -58,6 +59,8 @@ pub enum Outcome {
     SignIn(String),
     /// Choose an account.
     SelectAccount(String),
+    /// Their organization asks for a second factor, and they have none yet.
+    SetUpFactor,
     /// Ask the person.
     Consent(String),
     /// Off to the client.
@@ -179,6 +182,10 @@ async fn go_on(app: &App, resumed: Resumed, browser: &Browser, now: Timestamp) -
     let hint = hinted_subject(app, &request, now).map_err(back)?;
     let present = live.as_ref().map(Live::present);
     let answered = pending.answered(live.as_ref(), false);
+    if live.as_ref().is_some_and(|live| second_factor::is_missing(app, live)) {
+        let none = request.prompt.none;
+        return if none { Err(back(OAuthError::InteractionRequired)) } else { Ok(Outcome::SetUpFactor) };
+    }
     match decide(&request, present.as_ref(), remembered.as_ref(), &answered, hint, now) {
         Next::SignIn => Ok(Outcome::SignIn(seal(app, &pending))),
         Next::SelectAccount => Ok(Outcome::SelectAccount(seal(app, &pending))),

@@ -29,6 +29,7 @@ pub mod people;
 pub mod recovery;
 pub mod reminders;
 pub mod revoke;
+pub mod second_factor;
 pub mod service_accounts;
 pub mod session;
 pub mod sign_in;

@@ -5,5 +5,6 @@ pub mod confirm;
 pub mod consent;
 pub mod link;
 pub mod password;
+pub mod second_step;
 pub mod select_account;
 pub mod throttle;

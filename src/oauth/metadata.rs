@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::client::{AuthMethod, GrantType};
-use super::id_token::ACR_PASSWORD;
+use super::id_token::{ACR_MFA, ACR_PASSWORD};
 use super::user_info;
 use crate::base::algorithm::Algorithm;
 use crate::base::fault::Fault;
@@ -92,7 +92,9 @@ pub fn openid_configuration(issuer: &str, algorithms: &[Algorithm]) -> Result<Va
     .set_grant_types_supported(Some(GrantType::ALL.map(grant).to_vec()))
     .set_token_endpoint_auth_methods_supported(Some(AuthMethod::ALL.map(auth_method).to_vec()))
     .set_token_endpoint_auth_signing_alg_values_supported(Some(assertion_algorithms()))
-    .set_acr_values_supported(Some(vec![AuthenticationContextClass::new(ACR_PASSWORD.to_owned())]))
+    .set_acr_values_supported(Some(
+        [ACR_PASSWORD, ACR_MFA].map(|acr| AuthenticationContextClass::new(acr.to_owned())).to_vec(),
+    ))
     .set_userinfo_signing_alg_values_supported(Some(signing))
     .set_claim_types_supported(Some(vec![CoreClaimType::Normal]))
     .set_claims_supported(Some(claims()))
@@ -243,7 +245,7 @@ mod tests {
             ("request_parameter_supported", json!(false)),
             ("request_uri_parameter_supported", json!(false)),
             ("ui_locales_supported", json!(["en", "de"])),
-            ("acr_values_supported", json!([ACR_PASSWORD])),
+            ("acr_values_supported", json!([ACR_PASSWORD, ACR_MFA])),
         ] {
             assert_eq!(document[name], expected, "{name}");
         }

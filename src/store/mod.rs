@@ -36,6 +36,7 @@ pub mod signing_keys;
 pub mod spent;
 pub mod sweep;
 pub mod throttles;
+pub mod totp;
 pub mod trust_rules;
 pub mod usage;
 pub mod users;

@@ -22,6 +22,8 @@ pub enum SpentKind {
     Assertion = 4,
     /// A form that shows a new secret.
     Form = 21,
+    /// A sign-in that waited for its second factor.
+    HalfSignIn = 22,
 }
 
 impl SpentKind {

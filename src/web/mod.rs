@@ -35,7 +35,7 @@ use self::api::{audit, keys, leaks, openapi, service_accounts, streams, verify};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
-use self::sign_in::{consent, link, password, select_account};
+use self::sign_in::{consent, link, password, second_step, select_account};
 use crate::account::role::Role;
 use crate::app::App;
 
@@ -165,6 +165,10 @@ routes! {
     // Their own account
     "/account"                                Page for Member { GET account::profile::show, POST account::profile::save }
     "/account/email"                          Page for Member { GET account::email::show, POST account::email::submit }
+    "/account/security"                       Page for Member { GET account::security::show }
+    "/account/security/app"                   Page for Member { GET account::security::show_app, POST account::security::add_app }
+    "/account/security/app/remove"            Page for Member { POST account::security::remove_app }
+    "/account/security/recovery-codes"        Page for Member { POST account::security::make_codes }
     "/account/password"                       Page for Member { GET account::password::show, POST account::password::submit }
     "/account/sessions"                       Page for Member { GET account::sessions::show, POST account::sessions::end }
     "/account/sessions/others"                Page for Member { POST account::sessions::end_others }
@@ -174,6 +178,7 @@ routes! {
     "/verify-email"                           Page   { GET recovery::show_verify_email, POST recovery::verify_email }
     "/dev/mail"                               Page   { GET dev_mail::show }
     "/sign-in"                                Page   { GET password::show, POST password::submit }
+    "/sign-in/second-factor"                  Page   { GET second_step::show, POST second_step::submit }
     "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
     "/consent"                                Page   { GET consent::show, POST consent::submit }
     "/sign-out"                               Page   { GET sign_out::ask, POST sign_out::confirm }

@@ -13,6 +13,7 @@ pub use self::account::{
     MailShown, Profile, SessionLine, Sessions, VerifyEmail, When,
 };
 pub use self::console::{Confirm, Seated};
+pub use self::factors::{AddTotp, RecoveryCodes, SecondFactor, Security};
 pub use self::keys::{
     Amiss, EXPIRES, Example, Key, KeyEdit, KeyMade, KeyNew, KeyRevoke, KeyRotate, KeyRow, Keys, LIMITS,
     LimitRow, OVERLAPS, TypedKey,
@@ -27,6 +28,7 @@ use self::words::{first_letter, pieces};
 mod account;
 mod console;
 pub mod desk;
+mod factors;
 mod keys;
 mod lang;
 mod moment;

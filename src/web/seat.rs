@@ -12,6 +12,7 @@ use crate::account::user::User;
 use crate::base::secret::Secret;
 use crate::flow::audit::By;
 use crate::flow::caller::Browser;
+use crate::flow::second_factor;
 use crate::flow::session::{self, Live};
 use crate::flow::sign_in::begin::SignedIn;
 use crate::flow::sign_in::confirm;
@@ -65,6 +66,12 @@ impl Seat {
         }
     }
 
+    /// The same seat under the session's new cookie, for the forms of a page that goes out with it.
+    pub(super) fn under(mut self, cookie: &str) -> Self {
+        self.browser.session = Some(cookie.to_owned());
+        self
+    }
+
     /// Whether they proved lately who they are.
     pub(super) fn is_fresh(&self, app: &Node) -> bool {
         app.now().since(self.live.session.auth_time) <= FRESH
@@ -78,6 +85,10 @@ pub(super) async fn seat(app: &Node, req: &HttpRequest) -> Result<Seat, HttpResp
     let Some(live) = live else {
         return Err(reply::see_other(&sign_in_for(req)));
     };
+    // Until there is a second factor where one is asked for, nothing but the pages that set it up.
+    if second_factor::is_missing(app, &live) && !req.path().starts_with("/account/security") {
+        return Err(reply::see_other(SET_UP_FACTOR));
+    }
     // A page that is not in the table is nobody's.
     let least = req.match_pattern().as_deref().and_then(address).and_then(|row| row.seat);
     match least {
@@ -114,34 +125,43 @@ pub(super) async fn posted_fresh(
     if seat.is_fresh(app) {
         return Ok((seat, form));
     }
-    let Some(password) = form.get(CONFIRM) else { return Err(confirm(app, req, &seat, &form, None)) };
+    let Some(password) = form.get(CONFIRM) else { return Err(confirm(app, req, &seat, &form, None).await) };
     let (password, caller) = (Secret::new(password.to_owned()), extract::caller(app, req));
-    let problem = match confirm::by_password(app, &seat.live, password, &seat.browser, &caller).await {
+    let proof = (password, form.get(CONFIRM_CODE).unwrap_or_default());
+    let problem = match confirm::by_password(app, &seat.live, proof, &seat.browser, &caller).await {
         Ok(proved) => return renewed(app, req, seat, proved).await.map(|seat| (seat, form)),
         Err(Refused::Wrong | Refused::Request(_)) => SignInProblem::Wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
         Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
         Err(Refused::Error(error)) => return Err(refuse::page(req, &error)),
     };
-    Err(refuse::sign_in(problem, confirm(app, req, &seat, &form, Some(problem))))
+    Err(refuse::sign_in(problem, confirm(app, req, &seat, &form, Some(problem)).await))
 }
 
-/// The input of the proof.
+/// The inputs of the proof.
 const CONFIRM: &str = "confirm_password";
+const CONFIRM_CODE: &str = "confirm_code";
+/// Where a second factor is set up, with a word why.
+pub(super) const SET_UP_FACTOR: &str = "/account/security?done=factor-needed";
 
 /// The page that asks for the proof.
-fn confirm(
+async fn confirm(
     app: &Node,
     req: &HttpRequest,
     seat: &Seat,
     form: &Params,
     problem: Option<SignInProblem>,
 ) -> HttpResponse {
-    let kept = form.pairs().filter(|(name, _)| !matches!(*name, "csrf_token" | CONFIRM));
+    let kept = form.pairs().filter(|(name, _)| !matches!(*name, "csrf_token" | CONFIRM | CONFIRM_CODE));
+    let code = match confirm::needs_code(app, &seat.live).await {
+        Ok(code) => code,
+        Err(error) => return refuse::page(req, &error),
+    };
     let page = Confirm {
         seat: seat.page(app, req, ""),
         action: req.path().to_owned(),
         fields: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        code,
         problem,
     };
     reply::page(req, &page)

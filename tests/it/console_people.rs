@@ -6,6 +6,7 @@ use cnx::base::secret::Secret;
 use cnx::flow::people::{self, NewPerson, PersonError};
 use cnx::store::sessions;
 
+use crate::world::Form;
 use crate::world::{Browser, PASSWORD, Reply, World, by, on_both};
 
 /// Somebody of a role.
@@ -29,6 +30,13 @@ pub async fn signed_in(world: &World, name: &str) -> Browser {
     browser.sign_in(&page, name).await;
     assert!(browser.cookie("cnx_session").is_some(), "{name} is signed in");
     browser
+}
+
+/// The same form, for the role of a member.
+fn demoting(mut form: Form) -> Form {
+    form.fields.retain(|(name, _)| name != "role");
+    form.fields.push(("role".to_owned(), "member".to_owned()));
+    form
 }
 
 /// Sends the form of a page whose hidden `act` is this one, with further inputs, and follows.
@@ -127,10 +135,10 @@ on_both! {
         let otto = person(&world, "otto", Role::Owner).await;
         let other = signed_in(&world, "otto").await;
         let (to_otto, to_olga) = (format!("/console/people/{}", otto.id), format!("/console/people/{}", olga.id));
-        tokio::join!(
-            act(&browser, &to_otto, "role", &[("role", "member")]),
-            act(&other, &to_olga, "role", &[("role", "member")])
-        );
+        let one = browser.open(&to_otto).await.form(&[("act", "role")]);
+        let two = other.open(&to_olga).await.form(&[("act", "role")]);
+        let (one, two) = (demoting(one), demoting(two));
+        tokio::join!(browser.post(&one.action, &one.fields), other.post(&two.action, &two.fields));
         let roles = [role_of(&world, &olga).await, role_of(&world, &otto).await];
         assert_eq!(roles.iter().filter(|role| **role == Role::Owner).count(), 1, "{roles:?}");
     }
@@ -190,8 +198,7 @@ on_both! {
         let form = browser.open(&path).await.form(&[("act", "disable")]);
         world.advance(301);
         let reply = browser.post(&form.action, &form.fields).await;
-        assert_eq!(reply.status, 303);
-        assert!(reply.location().unwrap().starts_with("/sign-in?next=%2Fconsole%2Fpeople%2F"), "{:?}", reply.location());
+        assert!(reply.status == 200 && reply.text.contains("id=\"confirm-submit\""), "{} {}", reply.status, reply.text);
         assert!(people::find(world.app(), "ada").await.unwrap().is_active());
     }
 }

@@ -75,6 +75,7 @@ mod refresh_grant_ends;
 mod requirements;
 mod revocation;
 mod rust_clients;
+mod second_factors;
 mod service_account_keys;
 mod service_accounts;
 mod settings;

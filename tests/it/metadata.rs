@@ -146,7 +146,7 @@ on_both! {
             {
                 assert!(!document[name].is_null(), "{path}: {name}");
             }
-            assert_eq!(document["ui_locales_supported"], json!(["en"]), "BCP 47, canonical case");
+            assert_eq!(document["ui_locales_supported"], json!(["en", "de"]), "BCP 47, canonical case");
         }
         let document = world.get(OPENID).await.json();
         assert_eq!(document["subject_types_supported"], json!(["public"]));

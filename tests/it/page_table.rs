@@ -63,6 +63,7 @@ const fn admin(path: &'static str, thing: Thing) -> Row {
 pub const ROWS: &[Row] = &[
     anybody("/"),
     anybody("/sign-in"),
+    anybody("/sign-in/second-factor"),
     anybody("/select-account"),
     anybody("/consent"),
     anybody("/sign-out"),
@@ -103,6 +104,10 @@ pub const ROWS: &[Row] = &[
     member("/account/email", Thing::Nothing).fresh(),
     // It asks for the present password itself.
     member("/account/password", Thing::Nothing),
+    member("/account/security", Thing::Nothing),
+    member("/account/security/app", Thing::Nothing).fresh(),
+    member("/account/security/app/remove", Thing::Nothing).fresh(),
+    member("/account/security/recovery-codes", Thing::Nothing).fresh(),
     member("/account/sessions", Thing::Nothing),
     member("/account/sessions/others", Thing::Nothing),
     member("/account/apps", Thing::Nothing),

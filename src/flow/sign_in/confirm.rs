@@ -5,16 +5,25 @@ use crate::app::{App, Match};
 use crate::base::secret::Secret;
 use crate::flow::audit::{self, Act};
 use crate::flow::caller::{Browser, Caller};
+use crate::flow::second_factor;
 use crate::flow::session::Live;
 use crate::flow::sign_in::begin::{Begin, SignedIn, begin};
 use crate::flow::sign_in::password::{Refused, throttle_keys};
 use crate::flow::sign_in::throttle;
+use crate::oauth::error::OAuthError;
+use crate::store::factors;
 
-/// By their password. Counted and throttled as at the sign-in (S-L6).
+/// Whether a code is asked for beside the password.
+pub async fn needs_code(app: &App, live: &Live) -> Result<bool, OAuthError> {
+    let id = live.user.id;
+    Ok(app.store.read(move |conn| factors::has_any(conn, id)).await?)
+}
+
+/// By their password, and a code where they have an app for it. Counted and throttled as at the sign-in (S-L6).
 pub async fn by_password(
     app: &App,
     live: &Live,
-    password: Secret<String>,
+    (password, code): (Secret<String>, &str),
     browser: &Browser,
     caller: &Caller,
 ) -> Result<SignedIn, Refused> {
@@ -30,6 +39,12 @@ pub async fn by_password(
         audit::record(app, &Act::SignInRefused("wrong name or password"), caller);
         return Err(Refused::Wrong);
     };
+    // Who has a second factor shows both, here as at the sign-in.
+    if needs_code(app, live).await? && second_factor::check(app, user.id, code, now).await?.is_none() {
+        throttle::failed(app, keys, now).await?;
+        audit::record(app, &Act::SignInRefused("wrong second factor"), caller);
+        return Err(Refused::Wrong);
+    }
     let again = Begin {
         user,
         amr: live.session.amr.clone(),

@@ -5,6 +5,7 @@ use crate::base::time::Timestamp;
 use crate::flow::audit::{Act, By, Record};
 use crate::flow::authorize::{self, Resumed};
 use crate::flow::caller::{Browser, Caller};
+use crate::flow::second_factor;
 use crate::flow::session::{self, Live};
 use crate::oauth::authorize::{Next, decide};
 use crate::oauth::destination::Delivery;
@@ -50,6 +51,9 @@ pub async fn allow(app: &App, sealed: &str, browser: &Browser, caller: &Caller) 
     let Question { live, resumed: Resumed { pending, request } } = question;
     let back = |error: OAuthError| Refusal::Redirect(Box::new(request.destination.clone()), error);
 
+    if second_factor::is_missing(app, &live) {
+        return Ok(Answer::Again(sealed.to_owned()));
+    }
     // Everything but the consent must hold now as well: a session that is too old for max_age signs in first.
     let hint = authorize::hinted_subject(app, &request, now).map_err(back)?;
     let answered = pending.answered(Some(&live), true);

@@ -12,10 +12,11 @@ use crate::flow::audit::{self, Act};
 use crate::flow::authorize;
 use crate::flow::caller::{Browser, Caller};
 use crate::flow::sign_in::begin::{Begin, SignedIn, begin, device_cookie};
+use crate::flow::sign_in::second_step;
 use crate::flow::sign_in::throttle::{self, Keys};
 use crate::oauth::error::{OAuthError, Refusal};
 use crate::oauth::id_token::ACR_PASSWORD;
-use crate::store::users;
+use crate::store::{factors, users};
 
 /// What the form holds.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ pub struct Form {
     pub password: Secret<String>,
     /// The sealed request that waits, if any.
     pub request: Option<String>,
+}
+
+/// What a right password came to.
+#[derive(Debug)]
+pub enum Proved {
+    /// A session.
+    SignedIn(SignedIn),
+    /// The first step; sealed, for the form of the second.
+    FirstStep(String),
 }
 
 /// Why nobody was signed in.
@@ -54,7 +64,7 @@ impl From<crate::store::StoreError> for Refused {
 }
 
 /// Signs a person in.
-pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) -> Result<SignedIn, Refused> {
+pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) -> Result<Proved, Refused> {
     let now = app.now();
     let pending = match &form.request {
         None => None,
@@ -79,6 +89,11 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
         return Err(Refused::Wrong);
     };
     let new_hash = if rehash { app.hashing.hash(form.password, &app.entropy).await.ok() } else { None };
+    let id = user.id;
+    if app.store.read(move |conn| factors::has_any(conn, id)).await? {
+        // The attempt stays counted until the second step is done: who knows the password may guess codes no faster.
+        return Ok(Proved::FirstStep(second_step::half(app, user.id, browser, pending, now)));
+    }
     let means = Begin {
         user: &user,
         amr: vec!["pwd".to_owned()],
@@ -87,7 +102,7 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
         rehashed: new_hash,
         pending,
     };
-    Ok(begin(app, means, browser, caller, now).await?)
+    Ok(Proved::SignedIn(begin(app, means, browser, caller, now).await?))
 }
 
 async fn find(app: &App, login: Option<&Login>) -> Result<Option<User>, Refused> {

@@ -5,6 +5,7 @@ pub(super) mod apps;
 pub(super) mod email;
 pub(super) mod password;
 pub(super) mod profile;
+pub(super) mod security;
 pub(super) mod sessions;
 
 use std::borrow::Cow;
@@ -17,12 +18,17 @@ use crate::flow::own_account::Refused;
 use crate::oauth::error::OAuthError;
 
 /// What was done, by the word in `?done=…`.
-const DONE: [(&str, &str); 6] = [
+const DONE: [(&str, &str); 8] = [
     ("saved", "It is saved."),
     ("link-sent", "We sent a link to that address. It works for an hour."),
     ("password", "Your password is changed. You are signed in here and nowhere else."),
     ("session-ended", "That session is signed out."),
     ("others-ended", "You are signed in here and nowhere else."),
+    ("totp-removed", "The authenticator app is taken away, and the recovery codes with it."),
+    (
+        "factor-needed",
+        "Your organization asks for a second factor. Set one up; then go back to the app that you came from and start again.",
+    ),
     ("app-revoked", "That app has no access any more."),
 ];
 

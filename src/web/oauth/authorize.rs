@@ -39,6 +39,7 @@ async fn answer(app: &Node, req: &HttpRequest, params: &Params) -> HttpResponse 
     };
     let answer = match outcome {
         Ok(Outcome::SignIn(sealed)) => reply::see_other(&format!("/sign-in?request={sealed}")),
+        Ok(Outcome::SetUpFactor) => reply::see_other(crate::web::seat::SET_UP_FACTOR),
         Ok(Outcome::SelectAccount(sealed)) => reply::see_other(&format!("/select-account?request={sealed}")),
         Ok(Outcome::Consent(sealed)) => reply::see_other(&format!("/consent?request={sealed}")),
         Ok(Outcome::Deliver(delivery)) => reply::deliver(app, req, delivery, "the app"),

@@ -57,6 +57,7 @@ const CONSOLE: &[Place] = &[
 const ACCOUNT: &[Place] = &[
     place("/account", "Profile", Role::Member),
     place("/account/password", "Password", Role::Member),
+    place("/account/security", "Second factor", Role::Member),
     place("/account/sessions", "Where you are signed in", Role::Member),
     place("/account/apps", "Connected apps", Role::Member),
     place("/account/activity", "Recent activity", Role::Member),
@@ -96,6 +97,8 @@ pub struct Confirm {
     pub action: String,
     /// What was posted: name and value.
     pub fields: Vec<(String, String)>,
+    /// Whether a code is asked for too: input `confirm_code`.
+    pub code: bool,
     /// What went wrong at the last try.
     pub problem: Option<SignInProblem>,
 }

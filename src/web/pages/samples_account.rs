@@ -6,9 +6,9 @@ use super::samples::Samples;
 use crate::account::role::Role;
 use crate::base::time::Timestamp;
 use crate::web::pages::{
-    Activity, AppLine, Apps, ChangeEmail, ChangePassword, Confirm, DevMail, EventLine, FieldProblem,
-    ForgotPassword, Lang, MailLine, MailShown, Problems, Profile, SessionLine, Sessions, SignInProblem,
-    VerifyEmail, When,
+    Activity, AddTotp, AppLine, Apps, ChangeEmail, ChangePassword, Confirm, DevMail, EventLine, FieldProblem,
+    ForgotPassword, Lang, MailLine, MailShown, Problems, Profile, RecoveryCodes, SecondFactor, Security,
+    SessionLine, Sessions, SignInProblem, VerifyEmail, When,
 };
 
 const AT: Moment = Moment(1_800_000_000);
@@ -35,18 +35,56 @@ impl Samples<'_> {
         self.add_confirm(add);
     }
 
+    fn add_factors(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {
+        let second = |problem| SecondFactor {
+            frame: self.frame(),
+            form: self.form("/sign-in/second-factor"),
+            half: self.text("aGFsZg"),
+            next: String::new(),
+            problem,
+        };
+        add("second_factor", &second(None));
+        add("second_factor_wrong", &second(Some(SignInProblem::WrongCode)));
+        let security = Security {
+            seat: self.seat(Role::Member, "/account/security"),
+            totp_since: None,
+            codes_left: 0,
+            off: false,
+            required: false,
+            problems: Problems::default(),
+        };
+        add("security", &security);
+        add("security_off", &Security { off: true, ..security.clone() });
+        let on = Security { totp_since: Some(AT.plus(0)), codes_left: 9, ..security };
+        add("security_on", &on);
+        add("security_required", &Security { required: true, problems: self.problem("totp", "No."), ..on });
+        let app = AddTotp {
+            seat: self.seat(Role::Member, "/account/security"),
+            draft: self.text("ZHJhZnQ"),
+            picture: crate::account::totp::picture("otpauth://totp/CloudNexus:ada?secret=GEZDGNBVGY3TQOJQ"),
+            secret: self.text("GEZD GNBV GY3T QOJQ"),
+            problems: Problems::default(),
+        };
+        add("add_totp", &app);
+        add("add_totp_wrong", &AddTotp { problems: self.problem("code", "No."), ..app });
+        let codes = (0..10).map(|_| self.text("04HM-ASW9-NF6Y-Y07Z")).collect();
+        add("recovery_codes", &RecoveryCodes { seat: self.seat(Role::Member, "/account/security"), codes });
+    }
+
     fn add_confirm(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {
-        let confirm = |problem| Confirm {
+        let confirm = |problem: Option<SignInProblem>| Confirm {
             seat: self.seat(Role::Owner, ""),
             action: "/console/keys/new".to_owned(),
             fields: vec![
                 ("name".to_owned(), self.text("Deploy")),
                 ("environment".to_owned(), self.text("prod")),
             ],
+            code: problem.is_some(),
             problem,
         };
         add("confirm", &confirm(None));
         add("confirm_wrong", &confirm(Some(SignInProblem::Wrong)));
+        self.add_factors(add);
     }
 
     fn add_profile(&self, add: &mut dyn FnMut(&str, &dyn askama::DynTemplate)) {

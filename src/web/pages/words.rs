@@ -15,6 +15,8 @@ pub enum SignInProblem {
     Missing,
     /// User name or password do not match: the page never says which (S-L4).
     Wrong,
+    /// The code of the second step is not right, or was used.
+    WrongCode,
     /// Too many failures; seconds to wait.
     Throttled {
         /// Seconds until the next try.
@@ -33,6 +35,9 @@ impl SignInProblem {
         match self {
             Self::Missing => "Enter your user name and your password.".into(),
             Self::Wrong => "The user name or the password is not right. Check both and try again.".into(),
+            Self::WrongCode => {
+                "This code is not right, or it was used before. Wait for the next one and try again.".into()
+            }
             Self::Throttled { retry_after } => {
                 format!("Too many attempts. Wait {} and try again.", time_in_words(retry_after)).into()
             }

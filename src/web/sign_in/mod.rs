@@ -3,6 +3,7 @@
 pub(super) mod consent;
 pub(super) mod link;
 pub(super) mod password;
+pub(super) mod second_step;
 pub(super) mod select_account;
 
 use actix_web::{HttpRequest, HttpResponse};

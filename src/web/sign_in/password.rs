@@ -3,7 +3,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{asking_app, person};
+use super::{asking_app, person, second_step};
 use crate::account::user::User;
 use crate::account::username::{self, Login};
 use crate::base::secret::Secret;
@@ -11,7 +11,7 @@ use crate::flow::authorize;
 use crate::flow::caller::Browser;
 use crate::flow::session;
 use crate::flow::sign_in::begin::SignedIn;
-use crate::flow::sign_in::password::{self, Refused};
+use crate::flow::sign_in::password::{self, Proved, Refused};
 use crate::oauth::authorize::Authorize;
 use crate::oauth::error::OAuthError;
 use crate::web::pages::{Form, SignIn, SignInProblem};
@@ -36,8 +36,11 @@ pub(in crate::web) async fn show(app: Node, req: HttpRequest) -> HttpResponse {
         Ok(query) => query,
         Err(error) => return refuse::page(&req, &error),
     };
-    let notice =
-        (query.get("notice") == Some("password-set")).then_some("Your password is set. Sign in with it.");
+    let notice = match query.get("notice") {
+        Some("password-set") => Some("Your password is set. Sign in with it."),
+        Some("again") => Some("That took too long. Please sign in again."),
+        _ => None,
+    };
     let sealed = query.get("request").unwrap_or_default().to_owned();
     let browser = cookies::read(&app, &req);
     let other = query.get("account") == Some("other");
@@ -73,7 +76,10 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
         request: Some(sealed.clone()).filter(|s| !s.is_empty()),
     };
     let problem = match password::sign_in(&app, wanted, &browser, &extract::caller(&app, &req)).await {
-        Ok(signed_in) => return welcome(&app, &req, signed_in, next.as_deref()),
+        Ok(Proved::SignedIn(signed_in)) => return welcome(&app, &req, signed_in, next.as_deref()),
+        Ok(Proved::FirstStep(half)) => {
+            return second_step::page(&app, &req, &browser, half, next.unwrap_or_default(), None);
+        }
         Err(Refused::Wrong) => SignInProblem::Wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
         Err(Refused::Request(refusal)) => return refuse::refusal(&app, &req, refusal),

@@ -1,0 +1,104 @@
+//! The second step of a sign-in: the password was right, and there is no session until a code is. What is known until then travels sealed
+//! through the browser, for ten minutes and once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::user::User;
+use crate::app::App;
+use crate::base::encoding::base64url;
+use crate::base::id::{OnceId, UserId};
+use crate::base::seal::{MacPurpose, Purpose};
+use crate::base::time::Timestamp;
+use crate::flow::audit::{self, Act};
+use crate::flow::authorize::Pending;
+use crate::flow::caller::{Browser, Caller};
+use crate::flow::second_factor;
+use crate::flow::sign_in::begin::{Begin, SignedIn, begin};
+use crate::flow::sign_in::password::{Refused, throttle_keys};
+use crate::flow::sign_in::throttle;
+use crate::oauth::id_token::ACR_MFA;
+use crate::store::spent::{self, Once, SpentKind};
+use crate::store::users;
+
+/// How long the second step may take, in seconds.
+const LIFE: i64 = 600;
+
+/// A sign-in that waits for its second step. Sealed: it travels through the browser.
+#[derive(Debug, Serialize, Deserialize)]
+struct Half {
+    id: OnceId,
+    user: UserId,
+    browser: String,
+    at: Timestamp,
+    pending: Option<Pending>,
+}
+
+/// Seals the first step.
+pub(super) fn half(
+    app: &App,
+    user: UserId,
+    browser: &Browser,
+    pending: Option<Pending>,
+    now: Timestamp,
+) -> String {
+    let id = OnceId::new(&app.clock, &app.entropy);
+    let half = Half { id, user, browser: mark(app, browser), at: now, pending };
+    app.vault.seal(Purpose::HalfSignIn, &half, &app.entropy)
+}
+
+/// Ends the sign-in. `Refused::Wrong` asks for the code again; `None` when the first step is too old or of another browser: begin anew.
+pub async fn finish(
+    app: &App,
+    (sealed, typed): (&str, &str),
+    browser: &Browser,
+    caller: &Caller,
+) -> Result<Option<SignedIn>, Refused> {
+    let now = app.now();
+    let half: Option<Half> = app.vault.open(Purpose::HalfSignIn, sealed);
+    let Some(half) = half.filter(|half| half.browser == mark(app, browser) && now.since(half.at) <= LIFE)
+    else {
+        return Ok(None);
+    };
+    let (id, key) = (half.user, half.id);
+    let (user, is_spent) = app
+        .store
+        .read(move |conn| {
+            let is_spent = spent::is_spent(conn, SpentKind::HalfSignIn, key.as_bytes())?;
+            Ok((users::find(conn, id)?.filter(User::is_active), is_spent))
+        })
+        .await?;
+    let Some(user) = user.filter(|_| !is_spent) else { return Ok(None) };
+    let keys = throttle_keys(app, &user.username, None, Some(&user), browser, caller);
+    if let Some(seconds) = throttle::begin(app, keys, now).await? {
+        audit::record(app, &Act::SignInRefused("throttled"), caller);
+        return Err(Refused::Wait(seconds));
+    }
+    let Some(means) = second_factor::check(app, user.id, typed, now).await? else {
+        throttle::failed(app, keys, now).await?;
+        metrics::counter!("cnx_sign_ins_total", "outcome" => "refused").increment(1);
+        audit::record(app, &Act::SignInRefused("wrong second factor"), caller);
+        return Err(Refused::Wrong);
+    };
+    let forget_at = half.at.plus(LIFE + 60);
+    let first = app
+        .store
+        .write(move |conn| spent::once(conn, SpentKind::HalfSignIn, key.as_bytes(), None, forget_at))
+        .await?;
+    if first != Once::First {
+        return Ok(None);
+    }
+    let means = Begin {
+        user: &user,
+        amr: means.amr(),
+        acr: ACR_MFA.to_owned(),
+        keys: Some(keys),
+        rehashed: None,
+        pending: half.pending,
+    };
+    Ok(Some(begin(app, means, browser, caller, now).await?))
+}
+
+fn mark(app: &App, browser: &Browser) -> String {
+    let mark = browser.mark.as_deref().unwrap_or_default();
+    base64url(&app.vault.mac(MacPurpose::Browser, &[b"second step", mark.as_bytes()]))
+}

@@ -1,0 +1,63 @@
+//! `/sign-in/second-factor`: a code, after the right password.
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::password::welcome;
+use crate::flow::caller::Browser;
+use crate::flow::sign_in::password::Refused;
+use crate::flow::sign_in::second_step;
+use crate::oauth::error::OAuthError;
+use crate::web::pages::{Form, SecondFactor, SignInProblem};
+use crate::web::{Node, cookies, csrf, extract, refuse, reply, seat};
+
+/// GET: there is nothing without a first step.
+pub(in crate::web) async fn show() -> HttpResponse {
+    reply::see_other("/sign-in")
+}
+
+/// POST: the code.
+pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
+    let browser = cookies::read(&app, &req);
+    let form = match csrf::form(&app, &req, payload, &browser, false).await {
+        Ok(form) => form,
+        Err(error) => return refuse::form(&req, error),
+    };
+    let (half, code) = (form.get("half").unwrap_or_default(), form.get("code").unwrap_or_default());
+    let next = form.get("next").and_then(seat::next);
+    let caller = extract::caller(&app, &req);
+    let problem = match second_step::finish(&app, (half, code), &browser, &caller).await {
+        Ok(Some(signed_in)) => return welcome(&app, &req, signed_in, next),
+        // Too late: from the beginning, and back to where they wanted to go.
+        Ok(None) => return reply::see_other("/sign-in?notice=again"),
+        Err(Refused::Wrong | Refused::Request(_)) => SignInProblem::WrongCode,
+        Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
+        Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
+        Err(Refused::Error(error)) => return refuse::page(&req, &error),
+    };
+    let next = next.unwrap_or_default().to_owned();
+    refuse::sign_in(problem, page(&app, &req, &browser, half.to_owned(), next, Some(problem)))
+}
+
+/// The page.
+pub(super) fn page(
+    app: &Node,
+    req: &HttpRequest,
+    browser: &Browser,
+    half: String,
+    next: String,
+    problem: Option<SignInProblem>,
+) -> HttpResponse {
+    let page = SecondFactor {
+        frame: reply::frame(app, req),
+        form: Form {
+            action: "/sign-in/second-factor",
+            csrf_token: csrf::token(app, browser, false),
+            request: String::new(),
+        },
+        half,
+        next,
+        problem,
+    };
+    reply::page(req, &page)
+}

@@ -1,0 +1,218 @@
+//! The second factor by code: set up, asked for, used once, lost and recovered; and an organization that asks everybody for one.
+
+use cnx::account::factor_policy::FactorPolicy;
+use cnx::account::role::Role;
+use cnx::account::totp;
+use cnx::flow::{organizations, second_factor};
+use serde_json::json;
+
+use crate::console_keys::signed_in;
+use crate::world::{
+    Browser, CALLBACK, PASSWORD, Reply, Tokens, VERIFIER, World, authorize_path, by, claims, on_both,
+};
+
+fn select(page: &Reply, selector: &str) -> Vec<String> {
+    let html = scraper::Html::parse_document(&page.text);
+    let selector = scraper::Selector::parse(selector).unwrap();
+    html.select(&selector)
+        .map(|found| found.attr("value").map_or_else(|| found.text().collect(), str::to_owned))
+        .collect()
+}
+
+fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The code that an app with this secret shows now.
+fn code(world: &World, secret: &[u8]) -> String {
+    let now = world.app().now();
+    (0..1_000_000)
+        .map(|n| format!("{n:06}"))
+        .find(|code| {
+            totp::step_of(secret, code, now, now.as_secs() / 30 - 1)
+                .is_some_and(|step| step == now.as_secs() / 30)
+        })
+        .unwrap()
+}
+
+/// Reads base32 (RFC 4648 §6) as an app does.
+fn base32(text: &str) -> Vec<u8> {
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in text.bytes().filter(|b| *b != b' ') {
+        let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|known| *known == letter).unwrap();
+        bits = bits << 5 | u32::try_from(value).unwrap();
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 255).unwrap());
+        }
+    }
+    bytes
+}
+
+/// Sets an app up by the pages; its secret, and the recovery codes.
+async fn set_up(world: &World, browser: &Browser) -> (Vec<u8>, Vec<String>) {
+    let page = browser.get("/account/security/app").await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    let secret = base32(&select(&page, "#totp-secret")[0]);
+    let form = [
+        (
+            "csrf_token",
+            select(&page, "form[action='/account/security/app'] input[name=csrf_token]")[0].clone(),
+        ),
+        ("draft", select(&page, "input[name=draft]")[0].clone()),
+        ("code", code(world, &secret)),
+    ];
+    let form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let done = browser.post("/account/security/app", &form).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    let codes = select(&done, "#recovery-codes code");
+    assert_eq!(codes.len(), 10);
+    (secret, codes)
+}
+
+/// The first step of a sign-in, in a browser of its own.
+async fn first_step(world: &World, name: &str) -> (Browser, Reply) {
+    let browser = world.browser();
+    let page = browser.get("/sign-in").await;
+    let token = select(&page, "input[name=csrf_token]")[0].clone();
+    let form = owned(&[("csrf_token", &token), ("request", ""), ("username", name), ("password", PASSWORD)]);
+    let page = browser.post("/sign-in", &form).await;
+    (browser, page)
+}
+
+/// The second step.
+async fn second_step(browser: &Browser, page: &Reply, code: &str) -> Reply {
+    let token = select(page, "input[name=csrf_token]")[0].clone();
+    let half = select(page, "input[name=half]")[0].clone();
+    let form =
+        owned(&[("csrf_token", &token), ("request", ""), ("half", &half), ("next", ""), ("code", code)]);
+    browser.post("/sign-in/second-factor", &form).await
+}
+
+on_both! {
+    /// S-L13, C45: no session before the second step; a code opens it once, and so does a recovery code; a wrong one asks again there.
+    async fn who_has_an_app_is_asked_for_a_code_that_works_once_s_l13_c45(world: World) {
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let elsewhere = world.browser();
+        let page = elsewhere.open("/account").await;
+        elsewhere.sign_in(&page, "ada").await;
+        let (secret, codes) = set_up(&world, &ada).await;
+        // Where it was set up the session goes on; elsewhere it ended (S-L11).
+        assert_eq!(ada.get("/account").await.status, 200);
+        assert_eq!(elsewhere.get("/account").await.status, 303);
+
+        // The code that set it up is spent.
+        let used = code(&world, &secret);
+        let (browser, page) = first_step(&world, "ada").await;
+        assert!(page.status == 200 && page.text.contains("autocomplete=\"one-time-code\""), "{}", page.text);
+        assert_eq!(browser.cookie("cnx_session"), None);
+        let again = second_step(&browser, &page, &used).await;
+        assert!(again.status == 422 && again.text.contains("id=\"second-factor-submit\""), "{}", again.text);
+        world.advance(30);
+        let next = code(&world, &secret);
+        let wrong = second_step(&browser, &again, if next == "000000" { "000001" } else { "000000" }).await;
+        assert_eq!(wrong.status, 422);
+        let done = second_step(&browser, &wrong, &next).await;
+        assert_eq!((done.status, done.location().as_deref()), (303, Some("/account")), "{}", done.text);
+        assert_eq!(browser.get("/account").await.status, 200);
+        // Neither the code nor the first step does it again.
+        assert_eq!(second_step(&browser, &page, &next).await.location().as_deref(), Some("/sign-in?notice=again"));
+        let (browser, page) = first_step(&world, "ada").await;
+        assert_eq!(second_step(&browser, &page, &next).await.status, 422);
+
+        // A recovery code, however it is typed, once.
+        let typed = codes[3].to_lowercase().replace('-', " ");
+        assert_eq!(second_step(&browser, &page, &typed).await.status, 303);
+        let (browser, page) = first_step(&world, "ada").await;
+        assert_eq!(second_step(&browser, &page, &codes[3]).await.status, 422);
+        let left = second_factor::of(world.app(), user(&world, "ada").await).await.unwrap();
+        assert_eq!(left.codes_left, 9);
+    }
+
+    /// The same code from sixteen sides at once: one is right.
+    async fn of_sixteen_who_show_the_same_code_one_is_let_in_s_l13(world: World) {
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, codes) = set_up(&world, &ada).await;
+        world.advance(30);
+        let id = user(&world, "ada").await;
+        for typed in [code(&world, &secret), codes[0].clone()] {
+            let tries = (0..16).map(|_| {
+                let (app, typed) = (std::sync::Arc::clone(world.app()), typed.clone());
+                tokio::spawn(async move { second_factor::check(&app, id, &typed, app.now()).await.unwrap() })
+            });
+            let mut right = 0;
+            for one in tries.collect::<Vec<_>>() {
+                right += usize::from(one.await.unwrap().is_some());
+            }
+            assert_eq!(right, 1, "{typed}");
+        }
+    }
+
+    /// S-L6: codes are guessed no faster than passwords, though the password is known.
+    async fn codes_are_throttled_as_passwords_are_s_l6(world: World) {
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, _) = set_up(&world, &ada).await;
+        world.advance(30);
+        let right = code(&world, &secret);
+        let wrong = if right == "000000" { "000001" } else { "000000" };
+        let mut statuses = Vec::new();
+        for _ in 0..8 {
+            let (browser, page) = first_step(&world, "ada").await;
+            if page.text.contains("name=\"half\"") {
+                statuses.push(second_step(&browser, &page, wrong).await.status);
+            } else {
+                statuses.push(page.status);
+            }
+        }
+        assert_eq!((statuses.first(), statuses.last()), (Some(&422), Some(&429)), "{statuses:?}");
+    }
+
+    /// C27: tokens tell what happened.
+    async fn tokens_tell_of_the_second_factor_c27(world: World) {
+        let client = world.public_client().await;
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, _) = set_up(&world, &ada).await;
+        world.advance(30);
+        let browser = world.browser();
+        let page = browser.open(&authorize_path(&client, &[])).await;
+        let hidden = |name: &str| select(&page, &format!("input[name={name}]"))[0].clone();
+        let form = [("csrf_token", hidden("csrf_token")), ("request", hidden("request")), ("username", "ada".to_owned()), ("password", PASSWORD.to_owned())];
+        let form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let page = browser.post("/sign-in", &form).await;
+        let answer = second_step(&browser, &page, &code(&world, &secret)).await;
+        let consent = browser.follow(answer).await;
+        let callback = browser.consent(&consent, "allow").await.callback();
+        let code = callback.code();
+        let form = [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+        let tokens = Tokens::of(&world.token(&client, &form).await);
+        let id = claims(tokens.id());
+        assert_eq!((&id["acr"], &id["amr"]), (&json!("urn:cloudnexus:acr:mfa"), &json!(["pwd", "otp", "mfa"])));
+    }
+
+    /// An organization that asks for a second factor: nothing but setting one up, until there is one.
+    async fn where_a_second_factor_is_required_nothing_else_is_open_before_it(world: World) {
+        let owner = signed_in(&world, "root", Role::Owner).await;
+        organizations::set_second_factor(world.app(), by(), FactorPolicy::Required).await.unwrap();
+        for path in ["/account", "/console/keys", "/account/password"] {
+            let reply = owner.get(path).await;
+            assert_eq!(reply.location().as_deref(), Some("/account/security?done=factor-needed"), "{path}");
+        }
+        let client = world.public_client().await;
+        let asked = owner.get(&authorize_path(&client, &[])).await;
+        assert_eq!(asked.location().as_deref(), Some("/account/security?done=factor-needed"));
+        let silent = owner.get(&authorize_path(&client, &[("prompt", "none")])).await;
+        assert!(silent.location().unwrap().contains("error=interaction_required"), "{:?}", silent.location());
+        set_up(&world, &owner).await;
+        assert_eq!(owner.get("/console/keys").await.status, 200);
+        let asked = owner.get(&authorize_path(&client, &[])).await;
+        assert!(asked.location().unwrap().starts_with("/consent"), "{:?}", asked.location());
+        // It cannot be taken away.
+        let page = owner.get("/account/security").await;
+        assert!(!page.text.contains("totp-remove"));
+    }
+}
+
+async fn user(world: &World, name: &str) -> cnx::base::id::UserId {
+    cnx::flow::people::find(world.app(), name).await.unwrap().id
+}
