@@ -3,12 +3,14 @@
 use cnx::account::factor_policy::FactorPolicy;
 use cnx::account::role::Role;
 use cnx::account::totp;
+use cnx::base::time::Timestamp;
 use cnx::flow::{organizations, second_factor};
 use serde_json::json;
 
 use crate::console_keys::signed_in;
 use crate::world::{
-    Browser, CALLBACK, PASSWORD, Reply, Tokens, VERIFIER, World, authorize_path, by, claims, on_both,
+    Browser, CALLBACK, PASSWORD, Reply, Tokens, VERIFIER, World, authorize_path, by, claims, environment,
+    on_both,
 };
 
 fn select(page: &Reply, selector: &str) -> Vec<String> {
@@ -210,6 +212,27 @@ on_both! {
         // It cannot be taken away.
         let page = owner.get("/account/security").await;
         assert!(!page.text.contains("totp-remove"));
+    }
+}
+
+/// Another program that knows RFC 6238 shows the same codes.
+#[test]
+fn oathtool_agrees_about_every_code() {
+    let Some(oathtool) = environment("TEST_OATHTOOL") else {
+        eprintln!("left out: oathtool");
+        return;
+    };
+    let secret = b"a secret of 20 bytes";
+    let written = totp::written(secret).replace(' ', "");
+    for second in [59, 1_111_111_109, 1_790_000_000, 1_800_000_029, 1_800_000_030] {
+        let at = format!("@{second}");
+        let shown = std::process::Command::new(&oathtool)
+            .args(["--totp", "--base32", &written, "--now", &at])
+            .output()
+            .unwrap();
+        let code = String::from_utf8(shown.stdout).unwrap();
+        let now = Timestamp::from_secs(second);
+        assert_eq!(totp::step_of(secret, code.trim(), now, 0), Some(second / 30), "{second}: {code}");
     }
 }
 
