@@ -83,7 +83,7 @@ on_both! {
         let token = token.into_iter().find(|(name, _)| name == "csrf_token").unwrap();
         let form = [token, ("act".to_owned(), "policy".to_owned()), ("second_factor".to_owned(), "off".to_owned())];
         assert_eq!(admin.post(HERE, &form).await.status, 400);
-        assert_eq!(world.app().presence().second_factor, FactorPolicy::Required);
+        assert_eq!(world.app().presence().second_factor, FactorPolicy::Optional);
         assert_eq!(admin.get("/console/organization/logo").await.status, 403);
     }
 }

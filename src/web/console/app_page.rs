@@ -115,7 +115,9 @@ fn refuse_at(page: &mut Desk, field: &str, problem: String) {
 
 /// What tells that somebody rotated the secret since a page was made.
 fn seen(client: &Client) -> String {
-    client.secrets.first().map(|secret| base64url(secret.fingerprint.as_bytes())).unwrap_or_default()
+    // The present one is the one without an end; rows of one second come in any order.
+    let present = client.secrets.iter().find(|secret| secret.expires_at.is_none());
+    present.map(|secret| base64url(secret.fingerprint.as_bytes())).unwrap_or_default()
 }
 
 /// The app with its secret, shown this once.
