@@ -166,7 +166,7 @@ on_both! {
             ("/.well-known/openid-configuration", get), ("/.well-known/oauth-authorization-server", get),
             ("/.well-known/jwks.json", get), ("/oauth2/authorize", both_page), ("/oauth2/token", post),
             ("/oauth2/userinfo", both), ("/oauth2/introspect", "POST"), ("/oauth2/revoke", post),
-            ("/oauth2/logout", both_page), ("/", get_page), ("/account", get_page), ("/sign-in", both_page),
+            ("/oauth2/logout", both_page), ("/", get_page), ("/account", both_page), ("/console/usage", get_page), ("/sign-in", both_page),
             ("/select-account", both_page), ("/consent", both_page), ("/sign-out", both_page), ("/set-up", both_page),
             ("/set-password", both_page), ("/assets/app.css", get_page), ("/healthz", get_page), ("/readyz", get_page),
         ];
