@@ -29,13 +29,13 @@ fn reader(secret: &[u8], issuer: &str, account: &str) -> TOTP {
 /// code that was taken last (RFC 6238 §5.2: once).
 pub fn step_of(secret: &[u8], code: &str, now: Timestamp, last: i64) -> Option<i64> {
     let typed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    let reader = reader(secret, "", "");
     let present = now.as_secs().div_euclid(STEP);
-    let fits = |step: &i64| {
-        let second = u64::try_from(*step * STEP).unwrap_or_default();
-        *step > last && reader.generate(second) == typed
-    };
-    (present - 1..=present + 1).find(fits)
+    (present - 1..=present + 1).find(|step| *step > last && code_of(secret, *step) == typed)
+}
+
+/// The code of a step, as the app shows it.
+pub fn code_of(secret: &[u8], step: i64) -> String {
+    reader(secret, "", "").generate(u64::try_from(step * STEP).unwrap_or_default())
 }
 
 /// The address that an app reads from the picture.

@@ -37,7 +37,7 @@ fn nameless(email: &str) -> NewPerson {
     NewPerson {
         email: Some(email.to_owned()),
         username: None,
-        name: Some("</a>\r\nBcc: eve@example.com".to_owned()),
+        name: Some("</a> Bcc: eve@example.com".to_owned()),
         email_verified: false,
         role: Role::Member,
         claims: serde_json::Map::new(),

@@ -27,14 +27,7 @@ fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The code that an app with this secret shows now.
 fn code(world: &World, secret: &[u8]) -> String {
-    let now = world.app().now();
-    (0..1_000_000)
-        .map(|n| format!("{n:06}"))
-        .find(|code| {
-            totp::step_of(secret, code, now, now.as_secs() / 30 - 1)
-                .is_some_and(|step| step == now.as_secs() / 30)
-        })
-        .unwrap()
+    totp::code_of(secret, world.app().now().as_secs() / 30)
 }
 
 /// Reads base32 (RFC 4648 §6) as an app does.
