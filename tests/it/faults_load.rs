@@ -112,9 +112,10 @@ async fn a_flood_of_sign_ins_is_bounded_and_ruins_nothing_else_f15_s_l2() {
     }
     assert!(took < 40 * SECOND, "{took:?}");
     assert!(busy < SECOND, "the slowest of a hundred others took {busy:?}, and {calm:?} before");
-    // 19 MiB for each hash that runs, of which there are as many as cores, and what a server needs besides.
+    // 19 MiB for each hash that runs, of which there are as many as cores, and what a server needs besides: the pages of an unoptimised
+    // program alone are 50 MiB. Five hundred hashes at once would be ten thousand.
     let cores = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
-    assert!(node.peak_memory() < 250 + 20 * cores, "{} MiB", node.peak_memory());
+    assert!(node.peak_memory() < 300 + 20 * cores, "{} MiB", node.peak_memory());
     let page = browser.open("/sign-in").await;
     assert_eq!(browser.sign_in(&page, "ada").await.status, 200, "and then people sign in as ever");
 }
