@@ -175,6 +175,15 @@ on_both! {
         let form = [("csrf_token", hidden("csrf_token")), ("request", hidden("request")), ("username", "ada".to_owned()), ("password", PASSWORD.to_owned())];
         let form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let page = browser.post("/sign-in", &form).await;
+        // Browsers hold the redirects of a form to its page's policy: each page of the step must let the app be reached (S-H11).
+        let leads_to_app = |page: &Reply| {
+            let origin = url::Url::parse(CALLBACK).unwrap().origin().ascii_serialization();
+            let policy = page.header("content-security-policy").unwrap();
+            policy.split(';').any(|part| part.trim().starts_with("form-action") && part.contains(&origin))
+        };
+        assert!(leads_to_app(&page), "{:?}", page.header("content-security-policy"));
+        let page = second_step(&browser, &page, "not a code").await;
+        assert!(page.status == 422 && leads_to_app(&page), "{:?}", page.header("content-security-policy"));
         let answer = second_step(&browser, &page, &code(&world, &secret)).await;
         let consent = browser.follow(answer).await;
         let callback = browser.consent(&consent, "allow").await.callback();

@@ -10,12 +10,13 @@ use crate::base::id::{OnceId, UserId};
 use crate::base::seal::{MacPurpose, Purpose};
 use crate::base::time::Timestamp;
 use crate::flow::audit::{self, Act};
-use crate::flow::authorize::Pending;
+use crate::flow::authorize::{self, Pending};
 use crate::flow::caller::{Browser, Caller};
 use crate::flow::second_factor;
 use crate::flow::sign_in::begin::{Begin, SignedIn, begin};
 use crate::flow::sign_in::password::{Refused, throttle_keys};
 use crate::flow::sign_in::throttle;
+use crate::oauth::authorize::Authorize;
 use crate::oauth::id_token::ACR_MFA;
 use crate::store::spent::{self, Once, SpentKind};
 use crate::store::users;
@@ -44,6 +45,14 @@ pub(super) fn half(
     let id = OnceId::new(&app.clock, &app.entropy);
     let half = Half { id, user, browser: mark(app, browser), at: now, pending };
     app.vault.seal(Purpose::HalfSignIn, &half, &app.entropy)
+}
+
+/// The request that waits behind a first step, checked anew: the page of the second step leads, by way of redirects, to its app, and is in
+/// the language that it asked for.
+pub fn waiting(app: &App, sealed: &str, browser: &Browser) -> Option<Authorize> {
+    let half: Half = app.vault.open(Purpose::HalfSignIn, sealed)?;
+    let pending = authorize::seal(app, &half.pending?);
+    authorize::open(app, &pending, browser, app.now()).ok().map(|resumed| resumed.request)
 }
 
 /// Ends the sign-in. `Refused::Wrong` asks for the code again; `None` when the first step is too old or of another browser: begin anew.

@@ -28,7 +28,7 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
     let caller = extract::caller(&app, &req);
     let problem = match second_step::finish(&app, (half, code), &browser, &caller).await {
         Ok(Some(signed_in)) => return welcome(&app, &req, signed_in, next),
-        // Too late: from the beginning, and back to where they wanted to go.
+        // Too late: from the beginning; who came from an app starts again there.
         Ok(None) => return reply::see_other("/sign-in?notice=again"),
         Err(Refused::Wrong | Refused::Request(_)) => SignInProblem::WrongCode,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
@@ -48,8 +48,9 @@ pub(super) fn page(
     next: String,
     problem: Option<SignInProblem>,
 ) -> HttpResponse {
+    let request = second_step::waiting(app, &half, browser);
     let page = SecondFactor {
-        frame: reply::frame(app, req),
+        frame: reply::frame_in(app, req, request.as_ref().map_or(&[], |r| r.ui_locales.as_slice())),
         form: Form {
             action: "/sign-in/second-factor",
             csrf_token: csrf::token(app, browser, false),
@@ -59,5 +60,7 @@ pub(super) fn page(
         next,
         problem,
     };
-    reply::page(req, &page)
+    // Browsers hold redirects of a form to `form-action` too: the last of them leads to the app.
+    let target = request.as_ref().map(|r| r.destination.redirect_uri());
+    reply::page_leading_to(req, &page, target)
 }
