@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod factor_policy;
 pub mod look;
+pub mod passkey;
 pub mod password;
 pub mod recovery_codes;
 pub mod role;

@@ -36,10 +36,12 @@ pub enum Purpose {
     Totp,
     /// A sign-in whose password was right and whose second factor is awaited.
     HalfSignIn,
+    /// A challenge for a passkey: what it is for, and what the answer is checked against.
+    PasskeyChallenge,
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Code,
         Self::Pending,
         Self::AccessToken,
@@ -49,6 +51,7 @@ impl Purpose {
         Self::FormOnce,
         Self::Totp,
         Self::HalfSignIn,
+        Self::PasskeyChallenge,
     ];
 
     const fn label(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Purpose {
             Self::FormOnce => "cnx seal form once v1",
             Self::Totp => "cnx seal totp v1",
             Self::HalfSignIn => "cnx seal half sign-in v1",
+            Self::PasskeyChallenge => "cnx seal passkey challenge v1",
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod own_account;
 pub mod own_activity;
 pub mod own_sessions;
 mod pace;
+pub mod passkeys;
 pub mod people;
 pub mod recovery;
 pub mod reminders;

@@ -36,6 +36,8 @@ pub enum Means {
     Totp,
     /// A recovery code.
     RecoveryCode,
+    /// A passkey.
+    Passkey,
 }
 
 impl Means {
@@ -44,6 +46,7 @@ impl Means {
         let words: &[&str] = match self {
             Self::Totp => &["pwd", "otp", "mfa"],
             Self::RecoveryCode => &["pwd", "mfa"],
+            Self::Passkey => &["pwd", "pop", "user", "mfa"],
         };
         words.iter().map(|word| (*word).to_owned()).collect()
     }

@@ -4,6 +4,7 @@ pub mod begin;
 pub mod confirm;
 pub mod consent;
 pub mod link;
+pub mod passkey;
 pub mod password;
 pub mod second_step;
 pub mod select_account;

@@ -24,6 +24,7 @@ pub mod mails;
 pub mod meta;
 pub mod migrate;
 pub mod organizations;
+pub mod passkeys;
 mod pool;
 mod readers;
 mod redis_link;

@@ -24,6 +24,8 @@ pub enum SpentKind {
     Form = 21,
     /// A sign-in that waited for its second factor.
     HalfSignIn = 22,
+    /// A challenge that a passkey answered.
+    PasskeyChallenge = 23,
 }
 
 impl SpentKind {

@@ -49,11 +49,12 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 6]> = LazyLock::new(|| {
     [
         asset("app.css", CSS, include_bytes!("../../static/app.css")),
         asset("form_post.js", JAVASCRIPT, include_bytes!("../../static/form_post.js")),
         asset("copy.js", JAVASCRIPT, include_bytes!("../../static/copy.js")),
+        asset("passkey.js", JAVASCRIPT, include_bytes!("../../static/passkey.js")),
         asset("reveal.js", JAVASCRIPT, include_bytes!("../../static/reveal.js")),
         asset("favicon.svg", SVG, include_bytes!("../../static/favicon.svg")),
     ]

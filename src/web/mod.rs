@@ -35,7 +35,7 @@ use self::api::{audit, keys, leaks, openapi, service_accounts, streams, verify};
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
-use self::sign_in::{consent, link, password, second_step, select_account};
+use self::sign_in::{consent, link, passkey, password, second_step, select_account};
 use crate::account::role::Role;
 use crate::app::App;
 
@@ -169,6 +169,9 @@ routes! {
     "/account/security/app"                   Page for Member { GET account::security::show_app, POST account::security::add_app }
     "/account/security/app/remove"            Page for Member { POST account::security::remove_app }
     "/account/security/recovery-codes"        Page for Member { POST account::security::make_codes }
+    "/account/passkeys"                       Page for Member { GET account::passkeys::show, POST account::passkeys::add }
+    "/account/passkeys/rename"                Page for Member { POST account::passkeys::rename }
+    "/account/passkeys/remove"                Page for Member { POST account::passkeys::remove }
     "/account/password"                       Page for Member { GET account::password::show, POST account::password::submit }
     "/account/sessions"                       Page for Member { GET account::sessions::show, POST account::sessions::end }
     "/account/sessions/others"                Page for Member { POST account::sessions::end_others }
@@ -178,6 +181,7 @@ routes! {
     "/verify-email"                           Page   { GET recovery::show_verify_email, POST recovery::verify_email }
     "/dev/mail"                               Page   { GET dev_mail::show }
     "/sign-in"                                Page   { GET password::show, POST password::submit }
+    "/sign-in/passkey"                        Page   { GET passkey::show, POST passkey::submit }
     "/sign-in/second-factor"                  Page   { GET second_step::show, POST second_step::submit }
     "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
     "/consent"                                Page   { GET consent::show, POST consent::submit }

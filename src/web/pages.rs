@@ -20,6 +20,7 @@ pub use self::keys::{
 };
 pub use self::lang::Lang;
 pub use self::moment::Moment;
+pub use self::passkeys::{PasskeyAsk, PasskeyLine, Passkeys};
 pub use self::plot::{Plot, Spark};
 pub use self::usage::{UsageChoice, UsagePage, class_words, outcome_words};
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem, at_least};
@@ -32,6 +33,7 @@ mod factors;
 mod keys;
 mod lang;
 mod moment;
+mod passkeys;
 mod plot;
 mod usage;
 mod words;
@@ -139,7 +141,7 @@ impl Problems {
     }
 }
 
-/// Sign-in: inputs `username`, `password`; button `sign-in-submit`.
+/// Sign-in: inputs `username`, `password`; button `sign-in-submit`. Or a passkey: button `sign-in-passkey`, a form of its own.
 #[derive(Clone, Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn {
@@ -157,6 +159,8 @@ pub struct SignIn {
     pub next: String,
     /// Whether this server sends mail, so that a forgotten password can be replaced by a link.
     pub mail: bool,
+    /// A passkey, where there can be any.
+    pub passkey: Option<PasskeyAsk>,
     /// A friendly word from us, such as "Your password is set."
     pub notice: Option<&'static str>,
     /// What went wrong at the last try.
@@ -315,6 +319,8 @@ mod desk_samples;
 mod german_tests;
 #[cfg(test)]
 mod key_samples;
+#[cfg(test)]
+mod passkey_samples;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

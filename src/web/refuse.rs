@@ -225,9 +225,10 @@ pub(super) fn form(req: &HttpRequest, error: FormError) -> HttpResponse {
 /// The sign-in page after a refusal: the status says what the page says in words.
 pub(super) fn sign_in(problem: SignInProblem, mut page: HttpResponse) -> HttpResponse {
     let (status, retry_after) = match problem {
-        SignInProblem::Missing | SignInProblem::Wrong | SignInProblem::WrongCode => {
-            (StatusCode::UNPROCESSABLE_ENTITY, None)
-        }
+        SignInProblem::Missing
+        | SignInProblem::Wrong
+        | SignInProblem::WrongCode
+        | SignInProblem::WrongPasskey => (StatusCode::UNPROCESSABLE_ENTITY, None),
         SignInProblem::Throttled { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
         SignInProblem::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
     };

@@ -12,6 +12,7 @@ use crate::account::user::User;
 use crate::base::secret::Secret;
 use crate::flow::audit::By;
 use crate::flow::caller::Browser;
+use crate::flow::passkeys::Posted;
 use crate::flow::second_factor;
 use crate::flow::session::{self, Live};
 use crate::flow::sign_in::begin::SignedIn;
@@ -86,7 +87,7 @@ pub(super) async fn seat(app: &Node, req: &HttpRequest) -> Result<Seat, HttpResp
         return Err(reply::see_other(&sign_in_for(req)));
     };
     // Until there is a second factor where one is asked for, nothing but the pages that set it up.
-    if second_factor::is_missing(app, &live) && !req.path().starts_with("/account/security") {
+    if second_factor::is_missing(app, &live) && !is_where_factors_are_set_up(req.path()) {
         return Err(reply::see_other(SET_UP_FACTOR));
     }
     // A page that is not in the table is nobody's.
@@ -125,12 +126,21 @@ pub(super) async fn posted_fresh(
     if seat.is_fresh(app) {
         return Ok((seat, form));
     }
-    let Some(password) = form.get(CONFIRM) else { return Err(confirm(app, req, &seat, &form, None).await) };
-    let (password, caller) = (Secret::new(password.to_owned()), extract::caller(app, req));
-    let proof = (password, form.get(CONFIRM_CODE).unwrap_or_default());
-    let problem = match confirm::by_password(app, &seat.live, proof, &seat.browser, &caller).await {
+    let caller = extract::caller(app, req);
+    let (proved, wrong) = if let Some(answer) = form.get(CONFIRM_PASSKEY) {
+        let posted = Posted { challenge: form.get(CONFIRM_CHALLENGE).unwrap_or_default(), answer };
+        let proved = confirm::by_passkey(app, &seat.live, posted, &seat.browser, &caller).await;
+        (proved, SignInProblem::WrongPasskey)
+    } else if let Some(password) = form.get(CONFIRM) {
+        let proof = (Secret::new(password.to_owned()), form.get(CONFIRM_CODE).unwrap_or_default());
+        let proved = confirm::by_password(app, &seat.live, proof, &seat.browser, &caller).await;
+        (proved, SignInProblem::Wrong)
+    } else {
+        return Err(confirm(app, req, &seat, &form, None).await);
+    };
+    let problem = match proved {
         Ok(proved) => return renewed(app, req, seat, proved).await.map(|seat| (seat, form)),
-        Err(Refused::Wrong | Refused::Request(_)) => SignInProblem::Wrong,
+        Err(Refused::Wrong | Refused::Request(_)) => wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
         Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
         Err(Refused::Error(error)) => return Err(refuse::page(req, &error)),
@@ -141,8 +151,17 @@ pub(super) async fn posted_fresh(
 /// The inputs of the proof.
 const CONFIRM: &str = "confirm_password";
 const CONFIRM_CODE: &str = "confirm_code";
+const CONFIRM_PASSKEY: &str = "confirm_passkey";
+const CONFIRM_CHALLENGE: &str = "confirm_challenge";
+/// All of them, and the token: what the page does not keep.
+const NOT_KEPT: [&str; 5] = ["csrf_token", CONFIRM, CONFIRM_CODE, CONFIRM_PASSKEY, CONFIRM_CHALLENGE];
 /// Where a second factor is set up, with a word why.
 pub(super) const SET_UP_FACTOR: &str = "/account/security?done=factor-needed";
+
+/// Whether a page is among those on which somebody gets a second factor.
+fn is_where_factors_are_set_up(path: &str) -> bool {
+    path.starts_with("/account/security") || path.starts_with("/account/passkeys")
+}
 
 /// The page that asks for the proof.
 async fn confirm(
@@ -152,16 +171,18 @@ async fn confirm(
     form: &Params,
     problem: Option<SignInProblem>,
 ) -> HttpResponse {
-    let kept = form.pairs().filter(|(name, _)| !matches!(*name, "csrf_token" | CONFIRM | CONFIRM_CODE));
-    let code = match confirm::needs_code(app, &seat.live).await {
-        Ok(code) => code,
+    let kept = form.pairs().filter(|(name, _)| !NOT_KEPT.contains(name));
+    let proofs = match confirm::proofs(app, &seat.live, &seat.browser).await {
+        Ok(proofs) => proofs,
         Err(error) => return refuse::page(req, &error),
     };
     let page = Confirm {
         seat: seat.page(app, req, ""),
         action: req.path().to_owned(),
         fields: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        code,
+        password: proofs.password,
+        code: proofs.code,
+        passkey: proofs.passkey.map(Into::into),
         problem,
     };
     reply::page(req, &page)

@@ -58,6 +58,28 @@ async fn an_owner_runs_keys_and_apps_in_the_console_on_postgres() {
     journey(On::Postgres).await;
 }
 
+async fn factors(on: On) {
+    let (Some((node, mut told)), Some(oathtool)) = (driver(), present("TEST_OATHTOOL")) else { return };
+    let Some(world) = world(on).await else { return };
+    world.add_person("olga", Role::Owner).await;
+    told.extend([
+        ("CNX_TEST_URL", world.base.clone()),
+        ("CNX_TEST_USER", "olga".to_owned()),
+        ("CNX_TEST_OATHTOOL", oathtool),
+    ]);
+    run(node, "factors.mjs", told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_sqlite() {
+    factors(On::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passkeys_codes_and_recovery_codes_let_a_person_in_on_postgres() {
+    factors(On::Postgres).await;
+}
+
 /// Apps, machines, people, keys and some of their use, as a server has them after a while.
 /// Gives the id of a key with a past.
 async fn furnish(house: &House) -> String {

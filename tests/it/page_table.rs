@@ -63,6 +63,7 @@ const fn admin(path: &'static str, thing: Thing) -> Row {
 pub const ROWS: &[Row] = &[
     anybody("/"),
     anybody("/sign-in"),
+    anybody("/sign-in/passkey"),
     anybody("/sign-in/second-factor"),
     anybody("/select-account"),
     anybody("/consent"),
@@ -108,6 +109,9 @@ pub const ROWS: &[Row] = &[
     member("/account/security/app", Thing::Nothing).fresh(),
     member("/account/security/app/remove", Thing::Nothing).fresh(),
     member("/account/security/recovery-codes", Thing::Nothing).fresh(),
+    member("/account/passkeys", Thing::Nothing).fresh(),
+    member("/account/passkeys/rename", Thing::Nothing).fresh(),
+    member("/account/passkeys/remove", Thing::Nothing).fresh(),
     member("/account/sessions", Thing::Nothing),
     member("/account/sessions/others", Thing::Nothing),
     member("/account/apps", Thing::Nothing),

@@ -1,4 +1,4 @@
-//! The second step of a sign-in: the password was right, and there is no session until a code is. What is known until then travels sealed
+//! The second step of a sign-in: the password was right, and there is no session until a code or a passkey is. What is known until then travels sealed
 //! through the browser, for ten minutes and once.
 
 use serde::{Deserialize, Serialize};
@@ -12,14 +12,16 @@ use crate::base::time::Timestamp;
 use crate::flow::audit::{self, Act};
 use crate::flow::authorize::{self, Pending};
 use crate::flow::caller::{Browser, Caller};
-use crate::flow::second_factor;
+use crate::flow::passkeys::{self, Ask, Posted};
+use crate::flow::second_factor::{self, Means};
 use crate::flow::sign_in::begin::{Begin, SignedIn, begin};
 use crate::flow::sign_in::password::{Refused, throttle_keys};
-use crate::flow::sign_in::throttle;
+use crate::flow::sign_in::{passkey, throttle};
 use crate::oauth::authorize::Authorize;
+use crate::oauth::error::OAuthError;
 use crate::oauth::id_token::ACR_MFA;
 use crate::store::spent::{self, Once, SpentKind};
-use crate::store::users;
+use crate::store::{totp, users};
 
 /// How long the second step may take, in seconds.
 const LIFE: i64 = 600;
@@ -32,6 +34,39 @@ struct Half {
     browser: String,
     at: Timestamp,
     pending: Option<Pending>,
+}
+
+/// What is shown at the second step.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    /// A code of an authenticator app, or a recovery code.
+    Code(&'a str),
+    /// A passkey.
+    Passkey(Posted<'a>),
+}
+
+/// What somebody can show at the second step.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// A code.
+    pub code: bool,
+    /// A passkey.
+    pub passkey: Option<Ask>,
+}
+
+/// The ways of a person.
+pub(super) async fn ways_of(app: &App, user: UserId, browser: &Browser) -> Result<Ways, OAuthError> {
+    let code = app.store.read(move |conn| Ok(totp::find(conn, user)?.is_some())).await?;
+    Ok(Ways { code, passkey: passkeys::ask_person(app, user, browser).await? })
+}
+
+/// The ways of the person behind a first step; none for one that leads nowhere any more.
+pub async fn ways(app: &App, sealed: &str, browser: &Browser) -> Result<Ways, OAuthError> {
+    let half: Option<Half> = app.vault.open(Purpose::HalfSignIn, sealed);
+    match half.filter(|half| half.browser == mark(app, browser)) {
+        Some(half) => ways_of(app, half.user, browser).await,
+        None => Ok(Ways::default()),
+    }
 }
 
 /// Seals the first step.
@@ -55,10 +90,10 @@ pub fn waiting(app: &App, sealed: &str, browser: &Browser) -> Option<Authorize> 
     authorize::open(app, &pending, browser, app.now()).ok().map(|resumed| resumed.request)
 }
 
-/// Ends the sign-in. `Refused::Wrong` asks for the code again; `None` when the first step is too old or of another browser: begin anew.
+/// Ends the sign-in. `Refused::Wrong` asks again; `None` when the first step is too old or of another browser: begin anew.
 pub async fn finish(
     app: &App,
-    (sealed, typed): (&str, &str),
+    (sealed, shown): (&str, Shown<'_>),
     browser: &Browser,
     caller: &Caller,
 ) -> Result<Option<SignedIn>, Refused> {
@@ -82,7 +117,13 @@ pub async fn finish(
         audit::record(app, &Act::SignInRefused("throttled"), caller);
         return Err(Refused::Wait(seconds));
     }
-    let Some(means) = second_factor::check(app, user.id, typed, now).await? else {
+    let means = match shown {
+        Shown::Code(typed) => second_factor::check(app, user.id, typed, now).await?,
+        Shown::Passkey(posted) => {
+            passkey::prove(app, Some(user.id), posted, browser, now).await?.map(|_| Means::Passkey)
+        }
+    };
+    let Some(means) = means else {
         throttle::failed(app, keys, now).await?;
         metrics::counter!("cnx_sign_ins_total", "outcome" => "refused").increment(1);
         audit::record(app, &Act::SignInRefused("wrong second factor"), caller);

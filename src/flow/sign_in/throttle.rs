@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::base::seal::MacPurpose;
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
+use crate::flow::caller::Caller;
 use crate::oauth::error::OAuthError;
 use crate::store::{Conn, StoreError, throttles};
 
@@ -57,6 +58,21 @@ pub(super) async fn failed(app: &App, keys: Keys, now: Timestamp) -> Result<(), 
     let free = app.settings.limits.login_failures.saturating_mul(PLACE_FACTOR);
     app.store.write(move |conn| count(conn, &keys.place, free, PLACE_MEMORY, now)).await?;
     Ok(())
+}
+
+/// Seconds until a place may try again where nobody says who they are; `None` when it may now.
+pub(super) async fn place_waits(
+    app: &App,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<Option<i64>, OAuthError> {
+    let place = Keys::new(app, "", false, &caller.place()).place;
+    Ok(app.store.read(move |conn| blocked(conn, &place, now)).await?)
+}
+
+/// Such a try failed.
+pub(super) async fn place_failed(app: &App, caller: &Caller, now: Timestamp) -> Result<(), OAuthError> {
+    failed(app, Keys::new(app, "", false, &caller.place()), now).await
 }
 
 /// The password was right: the account begins anew. The place does not: an attacker may have an account too (S-T11).

@@ -14,6 +14,9 @@ use crate::web::{Node, extract, refuse, reply};
 /// Acts in words, as the person whose account it is reads them.
 const ACTS: &[(&str, &str)] = &[
     ("user.signed_in", "Signed in"),
+    ("passkey.added", "A passkey was added"),
+    ("passkey.renamed", "A passkey was renamed"),
+    ("passkey.removed", "A passkey was removed"),
     ("user.signed_out", "Signed out"),
     ("user.added", "The account was made"),
     ("user.disabled", "The account was disabled"),
@@ -71,7 +74,8 @@ fn line(app: &Node, user: &User, event: Event) -> EventLine {
         Some(_) => "An app",
     };
     // An app by its name, while it is there.
-    let subject = entry.subject.filter(|subject| *subject != own).map(|subject| {
+    let is_told = |subject: &String| *subject != own && !subject.starts_with("passkey:");
+    let subject = entry.subject.filter(is_told).map(|subject| {
         let client = subject.strip_prefix("client:").and_then(|id| id.parse().ok());
         let named = client.and_then(|id| app.client(&id)).map(|found| found.metadata.client_name.clone());
         named.unwrap_or(subject)

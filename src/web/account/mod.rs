@@ -3,6 +3,7 @@
 pub(super) mod activity;
 pub(super) mod apps;
 pub(super) mod email;
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod profile;
 pub(super) mod security;
@@ -18,7 +19,7 @@ use crate::flow::own_account::Refused;
 use crate::oauth::error::OAuthError;
 
 /// What was done, by the word in `?done=…`.
-const DONE: [(&str, &str); 8] = [
+const DONE: [(&str, &str); 11] = [
     ("saved", "It is saved."),
     ("link-sent", "We sent a link to that address. It works for an hour."),
     ("password", "Your password is changed. You are signed in here and nowhere else."),
@@ -29,6 +30,9 @@ const DONE: [(&str, &str); 8] = [
         "factor-needed",
         "Your organization asks for a second factor. Set one up; then go back to the app that you came from and start again.",
     ),
+    ("passkey-added", "The passkey is added. You are signed in here and nowhere else."),
+    ("passkey-renamed", "The passkey has its new name."),
+    ("passkey-removed", "The passkey is removed. You are signed in here and nowhere else."),
     ("app-revoked", "That app has no access any more."),
 ];
 

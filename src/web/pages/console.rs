@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{Frame, Person, SignInProblem};
+use super::{Frame, PasskeyAsk, Person, SignInProblem};
 use crate::account::role::Role;
 
 /// The frame of the console and of the account pages.
@@ -58,6 +58,7 @@ const ACCOUNT: &[Place] = &[
     place("/account", "Profile", Role::Member),
     place("/account/password", "Password", Role::Member),
     place("/account/security", "Second factor", Role::Member),
+    place("/account/passkeys", "Passkeys", Role::Member),
     place("/account/sessions", "Where you are signed in", Role::Member),
     place("/account/apps", "Connected apps", Role::Member),
     place("/account/activity", "Recent activity", Role::Member),
@@ -86,8 +87,8 @@ impl Seated {
     }
 }
 
-/// "Confirm that it is you", before something dangerous: input `confirm_password`, button `confirm-submit`, and what was posted in hidden
-/// inputs, so that nothing that was typed is lost.
+/// "Confirm that it is you", before something dangerous: input `confirm_password`, button `confirm-submit`, or a passkey, button
+/// `confirm-passkey`; and what was posted in hidden inputs, so that nothing that was typed is lost.
 #[derive(Clone, Template)]
 #[template(path = "confirm.html")]
 pub struct Confirm {
@@ -97,8 +98,12 @@ pub struct Confirm {
     pub action: String,
     /// What was posted: name and value.
     pub fields: Vec<(String, String)>,
+    /// Whether a password will do.
+    pub password: bool,
     /// Whether a code is asked for too: input `confirm_code`.
     pub code: bool,
+    /// A passkey, which will do as well.
+    pub passkey: Option<PasskeyAsk>,
     /// What went wrong at the last try.
     pub problem: Option<SignInProblem>,
 }

@@ -2,10 +2,11 @@
 
 use askama::Template;
 
-use super::{Form, Frame, Problems, Seated, SignInProblem, When};
+use super::{Form, Frame, PasskeyAsk, Problems, Seated, SignInProblem, When};
 use crate::account::totp::Picture;
 
-/// The second step of a sign-in: input `code`, hidden `half` and `next`; button `second-factor-submit`.
+/// The second step of a sign-in: input `code`, hidden `half` and `next`; button `second-factor-submit`. Or a passkey: button
+/// `second-factor-passkey`, a form of its own.
 #[derive(Clone, Template)]
 #[template(path = "second_factor.html")]
 pub struct SecondFactor {
@@ -17,6 +18,10 @@ pub struct SecondFactor {
     pub half: String,
     /// The page of ours that was asked for; may be empty.
     pub next: String,
+    /// Whether they have an app that shows codes.
+    pub code: bool,
+    /// A passkey, where they have one.
+    pub passkey: Option<PasskeyAsk>,
     /// What went wrong at the last try.
     pub problem: Option<SignInProblem>,
 }

@@ -69,6 +69,7 @@ impl Samples<'_> {
             next: String::new(),
             again: None,
             mail: false,
+            passkey: Some(self.passkey_ask()),
             notice: None,
             problem: None,
         }
@@ -150,7 +151,12 @@ impl Samples<'_> {
         add("sign_in", &self.sign_in());
         add(
             "sign_in_plain",
-            &SignIn { app: None, notice: Some("Your password is set. Sign in with it."), ..self.sign_in() },
+            &SignIn {
+                app: None,
+                passkey: None,
+                notice: Some("Your password is set. Sign in with it."),
+                ..self.sign_in()
+            },
         );
         add(
             "sign_in_again",
@@ -158,6 +164,7 @@ impl Samples<'_> {
         );
         for (name, problem) in [
             ("sign_in_wrong", SignInProblem::Wrong),
+            ("sign_in_wrong_passkey", SignInProblem::WrongPasskey),
             ("sign_in_missing", SignInProblem::Missing),
             ("sign_in_throttled", SignInProblem::Throttled { retry_after: 300 }),
             ("sign_in_busy", SignInProblem::Busy { retry_after: 3 }),
@@ -210,6 +217,7 @@ impl Samples<'_> {
         add("set_password", &set_password(Problems::default()));
         add("set_password_problems", &set_password(Problems(self.problems().0.split_off(1))));
         add("sign_in_mail", &SignIn { mail: true, ..self.sign_in() });
+        self.add_passkeys(&mut add);
         self.add_account(&mut add);
         self.add_keys(&mut add);
         for (name, page) in self.desks() {

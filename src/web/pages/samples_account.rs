@@ -41,9 +41,12 @@ impl Samples<'_> {
             form: self.form("/sign-in/second-factor"),
             half: self.text("aGFsZg"),
             next: String::new(),
+            code: problem != Some(SignInProblem::WrongPasskey),
+            passkey: (problem != Some(SignInProblem::WrongCode)).then(|| self.passkey_ask()),
             problem,
         };
         add("second_factor", &second(None));
+        add("second_factor_passkey", &second(Some(SignInProblem::WrongPasskey)));
         add("second_factor_wrong", &second(Some(SignInProblem::WrongCode)));
         let security = Security {
             seat: self.seat(Role::Member, "/account/security"),
@@ -79,10 +82,13 @@ impl Samples<'_> {
                 ("name".to_owned(), self.text("Deploy")),
                 ("environment".to_owned(), self.text("prod")),
             ],
+            password: problem != Some(SignInProblem::WrongPasskey),
             code: problem.is_some(),
+            passkey: problem.is_some().then(|| self.passkey_ask()),
             problem,
         };
         add("confirm", &confirm(None));
+        add("confirm_passkey", &confirm(Some(SignInProblem::WrongPasskey)));
         add("confirm_wrong", &confirm(Some(SignInProblem::Wrong)));
         self.add_factors(add);
     }

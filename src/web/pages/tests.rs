@@ -113,7 +113,7 @@ fn a_page_is_readable_by_machines_that_read_to_people() {
                 assert!(ids.contains(&id), "{name}: {id} is referred to and missing");
             }
         }
-        let told = select(&page, "[role=alert]").len();
+        let told = select(&page, "[role=alert]:not([hidden])").len();
         assert_eq!(
             told == 1,
             select(&page, "title")[0].inner_html().starts_with(&*lang.say("Error:")),
@@ -161,6 +161,10 @@ fn the_names_that_tools_look_for_are_there() {
         ("sign_in", "a[href='https://notes.example.com/terms']"),
         ("sign_in_wrong", "input[name=username][value=ada]"),
         ("sign_in_wrong", "input[name=password]:not([value])"),
+        ("sign_in", "form[action='/sign-in/passkey'][hidden] button#sign-in-passkey"),
+        ("passkeys", "form[hidden] button#passkey-add"),
+        ("second_factor", "button#second-factor-passkey"),
+        ("confirm_passkey", "button#confirm-passkey"),
         ("select_account", "button#account-current"),
         ("select_account", "button#account-other"),
         ("consent", "input[name=decision][value=allow] ~ button#consent-allow"),

@@ -17,6 +17,8 @@ pub enum SignInProblem {
     Wrong,
     /// The code of the second step is not right, or was used.
     WrongCode,
+    /// A passkey that is not known, or an answer that does not fit: the page never says which (S-L4).
+    WrongPasskey,
     /// Too many failures; seconds to wait.
     Throttled {
         /// Seconds until the next try.
@@ -37,6 +39,9 @@ impl SignInProblem {
             Self::Wrong => "The user name or the password is not right. Check both and try again.".into(),
             Self::WrongCode => {
                 "This code is not right, or it was used before. Wait for the next one and try again.".into()
+            }
+            Self::WrongPasskey => {
+                "This passkey cannot be used here, or it took too long. Try again, or another way.".into()
             }
             Self::Throttled { retry_after } => {
                 format!("Too many attempts. Wait {} and try again.", time_in_words(retry_after)).into()

@@ -2,6 +2,7 @@
 
 pub(super) mod consent;
 pub(super) mod link;
+pub(super) mod passkey;
 pub(super) mod password;
 pub(super) mod second_step;
 pub(super) mod select_account;

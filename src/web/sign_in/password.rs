@@ -9,6 +9,7 @@ use crate::account::username::{self, Login};
 use crate::base::secret::Secret;
 use crate::flow::authorize;
 use crate::flow::caller::Browser;
+use crate::flow::passkeys;
 use crate::flow::session;
 use crate::flow::sign_in::begin::SignedIn;
 use crate::flow::sign_in::password::{self, Proved, Refused};
@@ -18,16 +19,17 @@ use crate::web::pages::{Form, SignIn, SignInProblem};
 use crate::web::{Node, cookies, csrf, extract, refuse, reply, seat};
 
 /// What the page is shown with.
-struct Shown {
-    sealed: String,
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) sealed: String,
     /// The page of ours that was asked for.
-    next: Option<String>,
+    pub(super) next: Option<String>,
     /// What was typed at the last try.
-    username: Option<String>,
+    pub(super) username: Option<String>,
     /// The person asked for another account than the one that is signed in.
-    other: bool,
-    notice: Option<&'static str>,
-    problem: Option<SignInProblem>,
+    pub(super) other: bool,
+    pub(super) notice: Option<&'static str>,
+    pub(super) problem: Option<SignInProblem>,
 }
 
 /// GET: the page, with the app that asks when a request waits.
@@ -78,7 +80,7 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
     let problem = match password::sign_in(&app, wanted, &browser, &extract::caller(&app, &req)).await {
         Ok(Proved::SignedIn(signed_in)) => return welcome(&app, &req, signed_in, next.as_deref()),
         Ok(Proved::FirstStep(half)) => {
-            return second_step::page(&app, &req, &browser, half, next.unwrap_or_default(), None);
+            return second_step::page(&app, &req, &browser, half, next.unwrap_or_default(), None).await;
         }
         Err(Refused::Wrong) => SignInProblem::Wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
@@ -113,7 +115,8 @@ pub(super) fn welcome(
     answer
 }
 
-async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -> HttpResponse {
+/// The page.
+pub(super) async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -> HttpResponse {
     let (browser, fresh) = cookies::marked(app, browser);
     let now = app.now();
     let request: Option<Authorize> = if shown.sealed.is_empty() {
@@ -134,6 +137,10 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
         .filter(|live| named.is_none_or(|name| is_of(name, &live.user)))
         .map(|live| person(&live.user));
     let username = named.map(str::to_owned).or_else(|| again.as_ref().map(|person| person.login.clone()));
+    let passkey = match passkeys::ask_anybody(app, &browser) {
+        Ok(ask) => ask.map(Into::into),
+        Err(error) => return refuse::page(req, &error),
+    };
     let page = SignIn {
         frame: reply::frame_in(app, req, request.as_ref().map_or(&[], |r| r.ui_locales.as_slice())),
         form: Form {
@@ -146,6 +153,7 @@ async fn render(app: &Node, req: &HttpRequest, browser: Browser, shown: Shown) -
         again,
         next: shown.next.unwrap_or_default(),
         mail: app.mail.is_on(),
+        passkey,
         notice: shown.notice,
         problem: shown.problem,
     };
