@@ -6,7 +6,7 @@ use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
-use crate::world::{Reply, TestClient, Tokens, World, on_both};
+use crate::world::{Reply, TestClient, Tokens, World, connect, on_both};
 
 const PATH: &str = "/oauth2/revoke";
 
@@ -49,7 +49,7 @@ fn hold(world: &World) -> Box<dyn std::any::Any + Send> {
         conn.batch_execute("BEGIN IMMEDIATE").unwrap();
         return Box::new(conn);
     }
-    let mut conn = diesel::PgConnection::establish(url.as_str()).unwrap();
+    let mut conn = connect(url.as_str());
     conn.batch_execute("BEGIN; LOCK TABLE families IN EXCLUSIVE MODE").unwrap();
     Box::new(conn)
 }

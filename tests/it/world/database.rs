@@ -65,5 +65,8 @@ fn execute(url: &str, sql: &str) {
     reason = "a PostgreSQL connection is what is wanted, nothing is guessed"
 )]
 pub fn connect(url: &str) -> diesel::PgConnection {
+    // As the server does (store/conn.rs). A test is often the first in its process to connect, and libpq, which asks OpenSSL for the
+    // password's proof, would have it torn down at exit under threads that are not through.
+    openssl_sys::init();
     diesel::PgConnection::establish(url).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::World;
+use super::{World, connect};
 
 impl World {
     /// Whether `text` stands anywhere in the database: as it is, as base64 or as hexadecimal digits.
@@ -33,12 +33,8 @@ impl World {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a PostgreSQL connection is what is wanted, nothing is guessed"
-)]
 fn dump(url: &str) -> String {
-    let mut conn = PgConnection::establish(url).unwrap();
+    let mut conn = connect(url);
     diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>("database_to_xml(true, false, '')::text"))
         .get_result(&mut conn)
         .unwrap()
