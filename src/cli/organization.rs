@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Context, Refused, by, print};
+use crate::account::factor_policy::FactorPolicy;
 use crate::api_key::plan::Tier;
 use crate::app::App;
 use crate::flow::organizations::{self, OrganizationError};
@@ -15,6 +16,8 @@ pub(super) enum Command {
     List,
     /// Set the tier of an organization; in force within a second
     SetTier(SetTier),
+    /// Say whether the people of this server need a second factor; in force within a second
+    SetSecondFactor(SetSecondFactor),
 }
 
 #[derive(Args)]
@@ -27,6 +30,13 @@ pub(super) struct SetTier {
     /// What its keys have on top of each limit; what the settings say (`cnx config`) when absent
     #[arg(long, value_name = "N")]
     burst: Option<u32>,
+}
+
+#[derive(Args)]
+pub(super) struct SetSecondFactor {
+    /// off: nobody sets one up; optional: who likes to; required: everybody, before anything else
+    #[arg(value_name = "off|optional|required")]
+    policy: FactorPolicy,
 }
 
 impl From<OrganizationError> for Refused {
@@ -49,6 +59,13 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
             let changed =
                 organizations::set_tier(&app, &by(), &arguments.id, arguments.tier, arguments.burst).await?;
             context.show(&organizations::described(&changed, &app), || table(&[changed], &app))
+        }),
+        Command::SetSecondFactor(SetSecondFactor { policy }) => context.with_database(|app| async move {
+            organizations::set_second_factor(&app, &by(), policy).await?;
+            let word = policy.word();
+            context.show(&json!({ "second_factor": word }), || {
+                print::pairs(&[("second_factor", word.to_owned())])
+            })
         }),
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Command {
     SetRole(SetRole),
     /// Set a password from standard input, or print a one-time link to set one
     SetPassword(SetPassword),
+    /// Take lost second factors away: authenticator app, recovery codes, passkeys; their sign-ins end
+    ResetFactors(One),
 }
 
 #[derive(Args)]
@@ -94,6 +96,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Refused> {
         Command::Enable(one) => set_disabled(context, &one.user, false),
         Command::SetRole(arguments) => set_role(context, &arguments),
         Command::SetPassword(arguments) => set_password(context, &arguments),
+        Command::ResetFactors(one) => reset_factors(context, &one.user),
     }
 }
 
@@ -167,6 +170,14 @@ fn set_disabled(context: &Context, user: &str, disabled: bool) -> Result<(), Ref
         let user = find(&app, user).await?;
         people::set_disabled(&app, &by(), user.id, disabled).await?;
         let user = find(&app, &user.id.to_string()).await?;
+        print_user(context, &user, None)
+    })
+}
+
+fn reset_factors(context: &Context, user: &str) -> Result<(), Refused> {
+    context.with_app(|app| async move {
+        let user = find(&app, user).await?;
+        people::reset_factors(&app, &by(), user.id).await?;
         print_user(context, &user, None)
     })
 }

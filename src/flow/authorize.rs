@@ -14,7 +14,7 @@ use crate::base::seal::{MacPurpose, Purpose};
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::jose::verify::{Among, verify};
-use crate::oauth::authorize::{self, Answered, Authorize, Next, decide};
+use crate::oauth::authorize::{self, Answered, Authorize, Next, Present, decide};
 use crate::oauth::code::{self, CodeGrant};
 use crate::oauth::destination::Delivery;
 use crate::oauth::error::{OAuthError, Refusal};
@@ -22,8 +22,8 @@ use crate::oauth::id_token::{self, HintClaims};
 use crate::oauth::params::Params;
 use crate::oauth::redirect_uri;
 use crate::oauth::scope::Scope;
-use crate::store::consents;
 use crate::store::spent::{self, SpentKind};
+use crate::store::{consents, factors};
 
 /// How long a person may take from the request to the answer, in seconds.
 const PENDING_LIFE: i64 = 3600;
@@ -180,7 +180,10 @@ async fn go_on(app: &App, resumed: Resumed, browser: &Browser, now: Timestamp) -
         Some(live) => remembered_consent(app, live.user.id, &request).await.map_err(back)?,
     };
     let hint = hinted_subject(app, &request, now).map_err(back)?;
-    let present = live.as_ref().map(Live::present);
+    let present = match &live {
+        None => None,
+        Some(live) => Some(present(app, live, &request).await.map_err(back)?),
+    };
     let answered = pending.answered(live.as_ref(), false);
     if live.as_ref().is_some_and(|live| second_factor::is_missing(app, live)) {
         let none = request.prompt.none;
@@ -196,6 +199,14 @@ async fn go_on(app: &App, resumed: Resumed, browser: &Browser, now: Timestamp) -
             None => Ok(Outcome::SignIn(seal(app, &pending))),
         },
     }
+}
+
+/// What the rules look at. Whether the person has a second factor is read only where the request asks for more than they proved.
+pub async fn present(app: &App, live: &Live, request: &Authorize) -> Result<Present, OAuthError> {
+    let user = live.user.id;
+    let has_factor = authorize::asks_for_more(request, &live.session.acr)
+        && app.store.read(move |conn| factors::has_any(conn, user)).await?;
+    Ok(live.present(has_factor))
 }
 
 /// The consent that the person gave this client before.
@@ -230,7 +241,7 @@ pub fn issue_code(app: &App, request: &Authorize, live: &Live, now: Timestamp) -
         nonce: request.nonce.clone(),
         scope: request.scope.clone(),
         auth_time: live.session.auth_time,
-        acr: live.session.acr.clone(),
+        acr: authorize::granted_acr(request, &live.session.acr).unwrap_or(&live.session.acr).to_owned(),
         amr: live.session.amr.clone(),
         claims: request.claims.clone(),
         resources: request.resources.clone(),

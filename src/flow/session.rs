@@ -29,14 +29,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// What the authorization rules look at.
-    pub fn present(&self) -> Present {
+    /// What the authorization rules look at; `has_factor` says whether the person has a second factor.
+    pub fn present(&self, has_factor: bool) -> Present {
         Present {
             user: self.user.id,
             session: self.session.id,
             auth_time: self.session.auth_time,
             acr: self.session.acr.clone(),
             amr: self.session.amr.clone(),
+            has_factor,
         }
     }
 }

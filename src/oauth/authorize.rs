@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub use super::authorize_decision::{Answered, Next, Present, decide};
+pub use super::authorize_decision::{Answered, Next, Present, asks_for_more, decide, granted_acr};
 pub use super::authorize_parameters::Prompt;
 use super::authorize_parameters::{max_age, prompt, scope, words};
 use super::claims_request::ClaimsRequest;

@@ -120,6 +120,8 @@ pub enum OAuthError {
     InteractionRequired,
     /// OIDC Core §3.1.2.6.
     AccountSelectionRequired,
+    /// An essential `acr` that this person cannot meet. OIDC Unmet Authentication Requirements 1.0 §2.
+    UnmetAuthenticationRequirements,
     /// OIDC Core §3.1.2.6: `request` is not supported.
     RequestNotSupported,
     /// OIDC Core §3.1.2.6: `request_uri` is not supported.
@@ -160,6 +162,7 @@ impl OAuthError {
             Self::ConsentRequired => ("consent_required", 400),
             Self::InteractionRequired => ("interaction_required", 400),
             Self::AccountSelectionRequired => ("account_selection_required", 400),
+            Self::UnmetAuthenticationRequirements => ("unmet_authentication_requirements", 400),
             Self::RequestNotSupported => ("request_not_supported", 400),
             Self::RequestUriNotSupported => ("request_uri_not_supported", 400),
             Self::RegistrationNotSupported => ("registration_not_supported", 400),
@@ -202,6 +205,10 @@ impl OAuthError {
             Self::ConsentRequired => "consent is needed".into(),
             Self::InteractionRequired => "the person has to act".into(),
             Self::AccountSelectionRequired => "the person has to choose an account".into(),
+            Self::UnmetAuthenticationRequirements => {
+                "the person cannot sign in as surely as the request demands; they have no such second factor"
+                    .into()
+            }
             Self::RequestNotSupported => "request is not supported".into(),
             Self::RequestUriNotSupported => "request_uri is not supported".into(),
             Self::RegistrationNotSupported => "registration is not supported".into(),

@@ -6,6 +6,8 @@ pub mod assertion;
 mod assertion_tests;
 pub mod authorize;
 mod authorize_decision;
+#[cfg(test)]
+mod authorize_decision_tests;
 mod authorize_parameters;
 pub mod claims_request;
 pub mod client;

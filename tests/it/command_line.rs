@@ -188,6 +188,9 @@ async fn a_person_ends(place: &Place, person: &Person, third: &TestClient, token
     assert_eq!(person.post("/oauth2/token", third, &refresh).await.error(), "invalid_grant");
     let silent = person.browser.open(&authorize_path(third, &[("prompt", "none")])).await;
     assert_eq!(silent.callback().error(), "login_required");
+    let reset = place.json(&["user", "reset-factors", "ada"]);
+    assert_eq!(reset["user_id"], disabled["user_id"], "{reset}");
+    assert!(place.run(&["audit", "export"]).out.contains("user.factors_reset"));
     let enabled = place.json(&["user", "enable", "ada@example.com"]);
     assert_eq!(enabled["disabled_at"], Value::Null);
     assert_eq!(person.user_info(&tokens.access).await, 401, "what died stays dead");

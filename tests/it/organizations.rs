@@ -78,6 +78,23 @@ on_both! {
 }
 
 #[test]
+fn the_command_line_sets_the_policy_of_the_second_factor() {
+    let place = Place::new();
+    place.json(&["migrate"]);
+    for word in ["required", "off", "optional"] {
+        assert_eq!(
+            place.json(&["organization", "set-second-factor", word]),
+            json!({ "second_factor": word })
+        );
+    }
+    let ended = place.run(&["organization", "set-second-factor", "sometimes"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("off") && ended.err.contains("required"), "{}", ended.err);
+    let log = place.run(&["audit", "export"]).out;
+    assert_eq!(log.matches("\"second_factor\"").count(), 3, "{log}");
+}
+
+#[test]
 fn the_command_line_lists_organizations_and_sets_their_tier() {
     let mut place = Place::new();
     place.json(&["migrate"]);

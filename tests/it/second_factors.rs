@@ -5,12 +5,14 @@ use cnx::account::role::Role;
 use cnx::account::totp;
 use cnx::base::time::Timestamp;
 use cnx::flow::{organizations, second_factor};
+use cnx::oauth::id_token::{ACR_MFA, ACR_PASSWORD};
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::console_keys::signed_in;
 use crate::world::{
-    Browser, CALLBACK, PASSWORD, Reply, Tokens, VERIFIER, World, authorize_path, by, claims, environment,
-    on_both,
+    Browser, CALLBACK, PASSWORD, Reply, TestClient, Tokens, VERIFIER, World, authorize_path, by, claims,
+    environment, on_both,
 };
 
 fn select(page: &Reply, selector: &str) -> Vec<String> {
@@ -83,6 +85,24 @@ async fn second_step(browser: &Browser, page: &Reply, code: &str) -> Reply {
     let form =
         owned(&[("csrf_token", &token), ("request", ""), ("half", &half), ("next", ""), ("code", code)]);
     browser.post("/sign-in/second-factor", &form).await
+}
+
+/// Makes every session one of a password alone, whatever it proved.
+async fn forget_the_second_factor(world: &World) {
+    let lower = format!("UPDATE sessions SET acr = '{ACR_PASSWORD}', amr = 'pwd'");
+    world.app().store.write(move |conn| Ok(conn.batch_execute(&lower)?)).await.unwrap();
+}
+
+/// What an ID token tells of how surely its person signed in.
+async fn acr_of(world: &World, client: &TestClient, code: &str) -> String {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = Tokens::of(&world.token(client, &form).await);
+    claims(tokens.id())["acr"].as_str().unwrap().to_owned()
 }
 
 on_both! {
@@ -161,6 +181,69 @@ on_both! {
             }
         }
         assert_eq!((statuses.first(), statuses.last()), (Some(&422), Some(&429)), "{statuses:?}");
+    }
+
+    /// R48: a request that wishes or demands a second factor gets one where there is one, and who proved more proved less as well.
+    async fn an_app_asks_for_a_second_factor_and_gets_it_r48(world: World) {
+        let client = world.public_client().await;
+        let essential = |acr: &str| json!({"id_token": {"acr": {"essential": true, "value": acr}}}).to_string();
+        let (mfa, password) = (essential(ACR_MFA), essential(ACR_PASSWORD));
+        let wish = authorize_path(&client, &[("acr_values", ACR_MFA)]);
+        let demand = authorize_path(&client, &[("claims", &mfa)]);
+        let silent = authorize_path(&client, &[("prompt", "none"), ("claims", &mfa)]);
+        // Her session is one of a password alone, from before she had an app. A wish is no demand.
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let page = ada.open(&wish).await;
+        let answer = ada.consent(&page, "allow").await.callback();
+        assert_eq!(acr_of(&world, &client, &answer.code()).await, ACR_PASSWORD);
+        for path in [&demand, &silent] {
+            assert_eq!(ada.get(path).await.callback().error(), "unmet_authentication_requirements");
+        }
+        let (before, secret) = (ada.cookie("cnx_session"), set_up(&world, &ada).await.0);
+        assert_ne!(ada.cookie("cnx_session"), before);
+
+        // Her own session proved the code when it was set up; one that did not is asked for it, once, and goes on to the app.
+        let (browser, page) = first_step(&world, "ada").await;
+        world.advance(30);
+        second_step(&browser, &page, &code(&world, &secret)).await;
+        for path in [&wish, &demand, &silent] {
+            let answer = browser.get(path).await.callback();
+            assert_eq!(acr_of(&world, &client, &answer.code()).await, ACR_MFA);
+        }
+        // A demand for a password alone is met by more, and told as it was asked for.
+        let answer = browser.get(&authorize_path(&client, &[("claims", &password)])).await.callback();
+        assert_eq!(acr_of(&world, &client, &answer.code()).await, ACR_PASSWORD);
+    }
+
+    /// R48: a session of a password alone, whose person has an app, is led through a sign-in with both, or refused where nothing may be shown.
+    async fn a_session_that_proved_less_signs_in_again_for_an_app_that_asks_for_more_r48(world: World) {
+        let client = world.public_client().await;
+        let mfa = json!({"id_token": {"acr": {"essential": true, "value": ACR_MFA}}}).to_string();
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, _) = set_up(&world, &ada).await;
+        forget_the_second_factor(&world).await;
+        let silent = authorize_path(&client, &[("prompt", "none"), ("claims", &mfa)]);
+        assert_eq!(ada.get(&silent).await.callback().error(), "login_required");
+        for more in [("claims", mfa.as_str()), ("acr_values", ACR_MFA)] {
+            world.advance(30);
+            forget_the_second_factor(&world).await;
+            let page = ada.open(&authorize_path(&client, &[more])).await;
+            let form = [
+                ("csrf_token", select(&page, "input[name=csrf_token]")[0].clone()),
+                ("request", select(&page, "input[name=request]")[0].clone()),
+                ("username", "ada".to_owned()),
+                ("password", PASSWORD.to_owned()),
+            ];
+            let form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let page = ada.post("/sign-in", &form).await;
+            let answer = second_step(&ada, &page, &code(&world, &secret)).await;
+            let mut reply = ada.follow(answer).await;
+            if reply.status == 200 {
+                reply = ada.consent(&reply, "allow").await;
+            }
+            let answer = reply.callback();
+            assert_eq!(acr_of(&world, &client, &answer.code()).await, ACR_MFA, "{more:?}");
+        }
     }
 
     /// C27: tokens tell what happened.

@@ -57,7 +57,8 @@ pub async fn allow(app: &App, sealed: &str, browser: &Browser, caller: &Caller) 
     // Everything but the consent must hold now as well: a session that is too old for max_age signs in first.
     let hint = authorize::hinted_subject(app, &request, now).map_err(back)?;
     let answered = pending.answered(Some(&live), true);
-    match decide(&request, Some(&live.present()), Some(&request.consent_scope()), &answered, hint, now) {
+    let present = authorize::present(app, &live, &request).await.map_err(back)?;
+    match decide(&request, Some(&present), Some(&request.consent_scope()), &answered, hint, now) {
         Next::Issue | Next::Consent(_) => {}
         Next::Refuse(error) => return Err(back(error)),
         Next::SignIn | Next::SelectAccount => return Ok(Answer::Again(sealed.to_owned())),

@@ -81,8 +81,13 @@ on_both! {
         let asked = |acr: &str| json!({"id_token": {"acr": {"essential": true, "values": [acr]}}}).to_string();
         let ours = asked(cnx::oauth::id_token::ACR_PASSWORD);
         let browser = signed_in(&world, &client, &authorize_path(&client, &[("claims", &ours)]), "ada").await;
-        let page = browser.open(&authorize_path(&client, &[("claims", &asked("urn:other"))])).await;
+        // Signing in again would prove no more; and who is not signed in does so for nothing, for nobody is known before.
+        let unmet = "unmet_authentication_requirements";
+        let path = authorize_path(&client, &[("claims", &asked("urn:other"))]);
+        assert_error(&world, &browser.get(&path).await, unmet);
+        let browser = world.browser();
+        let page = browser.open(&path).await;
         assert_eq!(count(&page, "#sign-in-submit"), 1, "{:?}", page.location());
-        assert_error(&world, &browser.sign_in(&page, "ada").await, "access_denied");
+        assert_error(&world, &browser.sign_in(&page, "ada").await, unmet);
     }
 }

@@ -92,7 +92,7 @@ on_both! {
             (&client, &[none, ("claims", r#"{"userinfo":{"phone_number":null}}"#)], "consent_required"),
             (&client, &[none, ("max_age", "0")], "login_required"),
             (&client, &[none, ("max_age", "4")], "login_required"),
-            (&client, &[none, ("claims", r#"{"id_token":{"acr":{"essential":true,"value":"urn:other"}}}"#)], "login_required"),
+            (&client, &[none, ("claims", r#"{"id_token":{"acr":{"essential":true,"value":"urn:other"}}}"#)], "unmet_authentication_requirements"),
             (&client, &[("prompt", "none login")], "invalid_request"),
             (&client, &[("prompt", "consent none")], "invalid_request"),
             (&client, &[("prompt", "none select_account")], "invalid_request"),
