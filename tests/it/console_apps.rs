@@ -35,11 +35,16 @@ on_both! {
         let reply = act(&browser, &path, "change", &[
             ("client_name", "Notes"), ("kind", "web"), ("redirect_uris", "https://notes.example.com/cb\nhttps://notes.example.com/other"),
             ("scope", "openid"), ("skip_consent", "yes"), ("opaque", "yes"), ("keep_refresh", ""), ("audience", "https://api.example.com"),
+            ("client_uri", " https://notes.example.com "), ("policy_uri", "https://notes.example.com/privacy"), ("tos_uri", ""),
         ]).await;
         assert!(reply.text.contains("The changes were saved."), "{}", reply.text);
         let now = clients::find(world.app(), &id).await.unwrap().metadata;
         assert_eq!((now.client_name.as_str(), now.redirect_uris.len(), now.scope.to_string().as_str(), now.skip_consent), ("Notes", 2, "openid", true));
         assert_eq!(now.audience, ["https://api.example.com"]);
+        assert_eq!(
+            (now.client_uri.as_deref(), now.policy_uri.as_deref(), now.tos_uri),
+            (Some("https://notes.example.com"), Some("https://notes.example.com/privacy"), None)
+        );
 
         let page = browser.open(&path).await;
         let mut form = page.form(&[("act", "rotate")]);
@@ -85,6 +90,13 @@ on_both! {
             assert_eq!(reply.status, 400, "{name} {kind} {uris}");
             assert!(reply.text.contains(&format!("id=\"app-add-{field}-problem\"")), "{kind} {uris}: {}", reply.text);
             assert!(uris.is_empty() || reply.text.contains(uris), "{uris} is kept");
+        }
+        for field in ["client_uri", "policy_uri", "tos_uri"] {
+            let reply = act(&browser, ADD, "add", &[
+                ("client_name", "App"), ("kind", "web"), ("redirect_uris", usual.0), ("scope", usual.1), ("token_endpoint_auth_method", "client_secret_basic"),
+                ("skip_consent", ""), ("opaque", ""), ("keep_refresh", ""), (field, "javascript:alert(1)"),
+            ]).await;
+            assert!(reply.status == 400 && reply.text.contains(&format!("id=\"app-add-{field}-problem\"")), "{field}: {}", reply.text);
         }
         let odd = "\u{202e}<b>\u{1f9a6}\u{2066}";
         let reply = act(&browser, ADD, "add", &[

@@ -145,6 +145,48 @@ on_both! {
         assert_eq!(left.codes_left, 9);
     }
 
+    /// A first step is good for ten minutes and for the password that it proved; who comes too late begins anew and loses nothing.
+    async fn a_first_step_ends_with_its_time_and_its_password(world: World) {
+        let client = world.public_client().await;
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, _) = set_up(&world, &ada).await;
+        let browser = world.browser();
+        let asked = browser.open(&authorize_path(&client, &[])).await;
+        let page = browser.sign_in(&asked, "ada").await;
+        world.advance(601);
+        let late = second_step(&browser, &page, &code(&world, &secret)).await.location().unwrap();
+        assert!(late.starts_with("/sign-in?notice=again&request="), "{late}");
+        let page = browser.sign_in(&browser.get(&late).await, "ada").await;
+        let answer = second_step(&browser, &page, &code(&world, &secret)).await;
+        let consent = browser.follow(answer).await;
+        assert!(consent.text.contains("name=\"decision\""), "{}", consent.text);
+
+        let (browser, page) = first_step(&world, "ada").await;
+        world.advance(30);
+        let user = user(&world, "ada").await;
+        let user = world.app().store.read(move |conn| cnx::store::users::find(conn, user)).await.unwrap().unwrap();
+        let new = cnx::base::secret::Secret::new("another plank of vivid drums".to_owned());
+        cnx::flow::people::set_password(world.app(), by(), &user, new).await.unwrap();
+        let undone = second_step(&browser, &page, &code(&world, &secret)).await;
+        assert_eq!(undone.location().as_deref(), Some("/sign-in?notice=again"));
+    }
+
+    /// S-L2: who has a second factor gets a costlier hash too, and the first step that wrote it goes on to the second.
+    async fn a_password_beside_a_second_factor_is_hashed_anew_when_the_cost_changes_s_l2(world: World) {
+        let mut world = world;
+        let ada = signed_in(&world, "ada", Role::Member).await;
+        let (secret, _) = set_up(&world, &ada).await;
+        let id = user(&world, "ada").await;
+        world.settings.passwords.argon2_passes = 3;
+        world.restart().await;
+        world.advance(30);
+        let (browser, page) = first_step(&world, "ada").await;
+        let kept = world.app().store.read(move |conn| cnx::store::users::find(conn, id)).await.unwrap().unwrap();
+        let hash = kept.password.unwrap();
+        assert!(hash.as_str().contains(",t=3,"), "{}", hash.as_str());
+        assert_eq!(second_step(&browser, &page, &code(&world, &secret)).await.status, 303);
+    }
+
     /// The same code from sixteen sides at once: one is right.
     async fn of_sixteen_who_show_the_same_code_one_is_let_in_s_l13(world: World) {
         let ada = signed_in(&world, "ada", Role::Member).await;

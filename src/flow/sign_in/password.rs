@@ -4,6 +4,7 @@
 //! thousand attempts in parallel are a thousand counted attempts (S-L6), and an unknown person costs what a known one
 //! costs (S-L4).
 
+use crate::account::password::PasswordHash;
 use crate::account::user::User;
 use crate::account::username::{self, Login};
 use crate::app::{App, Match};
@@ -91,8 +92,13 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
     let new_hash = if rehash { app.hashing.hash(form.password, &app.entropy).await.ok() } else { None };
     let id = user.id;
     if app.store.read(move |conn| factors::has_any(conn, id)).await? {
+        // Here and not at the second step, which never sees the password; and a first step is bound to the hash that it proved.
+        let user = match new_hash {
+            Some(new) => rehashed(app, user, new).await?,
+            None => user,
+        };
         // The attempt stays counted until the second step is done: who knows the password may guess codes no faster.
-        return Ok(Proved::FirstStep(second_step::half(app, user.id, browser, pending, now)));
+        return Ok(Proved::FirstStep(second_step::half(app, &user, browser, pending, now)));
     }
     let means = Begin {
         user: &user,
@@ -103,6 +109,17 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
         pending,
     };
     Ok(Proved::SignedIn(begin(app, means, browser, caller, now).await?))
+}
+
+/// Keeps a costlier hash of the same password, unless the password was changed meanwhile.
+async fn rehashed(app: &App, mut user: User, new: PasswordHash) -> Result<User, Refused> {
+    let Some(old) = user.password.clone() else { return Ok(user) };
+    let id = user.id;
+    let hash = new.clone();
+    if app.store.write(move |conn| users::rehash_password(conn, id, &old, &hash)).await? {
+        user.password = Some(new);
+    }
+    Ok(user)
 }
 
 async fn find(app: &App, login: Option<&Login>) -> Result<Option<User>, Refused> {

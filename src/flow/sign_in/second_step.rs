@@ -31,6 +31,8 @@ const LIFE: i64 = 600;
 struct Half {
     id: OnceId,
     user: UserId,
+    /// Of the password that was right: another one since then, and the first step is undone.
+    password: String,
     browser: String,
     at: Timestamp,
     pending: Option<Pending>,
@@ -72,13 +74,14 @@ pub async fn ways(app: &App, sealed: &str, browser: &Browser) -> Result<Ways, OA
 /// Seals the first step.
 pub(super) fn half(
     app: &App,
-    user: UserId,
+    user: &User,
     browser: &Browser,
     pending: Option<Pending>,
     now: Timestamp,
 ) -> String {
     let id = OnceId::new(&app.clock, &app.entropy);
-    let half = Half { id, user, browser: mark(app, browser), at: now, pending };
+    let (password, browser) = (mark_of_password(app, user), mark(app, browser));
+    let half = Half { id, user: user.id, password, browser, at: now, pending };
     app.vault.seal(Purpose::HalfSignIn, &half, &app.entropy)
 }
 
@@ -90,19 +93,32 @@ pub fn waiting(app: &App, sealed: &str, browser: &Browser) -> Option<Authorize> 
     authorize::open(app, &pending, browser, app.now()).ok().map(|resumed| resumed.request)
 }
 
-/// Ends the sign-in. `Refused::Wrong` asks again; `None` when the first step is too old or of another browser: begin anew.
+/// How a second step ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Somebody is signed in.
+    SignedIn(SignedIn),
+    /// The first step is of no use any more: it is too old, was used, or is of another browser; or the password was changed. Begin anew, with
+    /// the request that waits, sealed, where this browser brought one.
+    Anew(Option<String>),
+}
+
+/// Ends the sign-in. `Refused::Wrong` asks again.
 pub async fn finish(
     app: &App,
     (sealed, shown): (&str, Shown<'_>),
     browser: &Browser,
     caller: &Caller,
-) -> Result<Option<SignedIn>, Refused> {
+) -> Result<Ended, Refused> {
     let now = app.now();
     let half: Option<Half> = app.vault.open(Purpose::HalfSignIn, sealed);
-    let Some(half) = half.filter(|half| half.browser == mark(app, browser) && now.since(half.at) <= LIFE)
-    else {
-        return Ok(None);
+    let Some(half) = half.filter(|half| half.browser == mark(app, browser)) else {
+        return Ok(Ended::Anew(None));
     };
+    let anew = || Ended::Anew(half.pending.as_ref().map(|pending| authorize::seal(app, pending)));
+    if now.since(half.at) > LIFE {
+        return Ok(anew());
+    }
     let (id, key) = (half.user, half.id);
     let (user, is_spent) = app
         .store
@@ -111,7 +127,9 @@ pub async fn finish(
             Ok((users::find(conn, id)?.filter(User::is_active), is_spent))
         })
         .await?;
-    let Some(user) = user.filter(|_| !is_spent) else { return Ok(None) };
+    let Some(user) = user.filter(|user| !is_spent && half.password == mark_of_password(app, user)) else {
+        return Ok(anew());
+    };
     let keys = throttle_keys(app, &user.username, None, Some(&user), browser, caller);
     if let Some(seconds) = throttle::begin(app, keys, now).await? {
         audit::record(app, &Act::SignInRefused("throttled"), caller);
@@ -135,7 +153,7 @@ pub async fn finish(
         .write(move |conn| spent::once(conn, SpentKind::HalfSignIn, key.as_bytes(), None, forget_at))
         .await?;
     if first != Once::First {
-        return Ok(None);
+        return Ok(anew());
     }
     let means = Begin {
         user: &user,
@@ -145,10 +163,15 @@ pub async fn finish(
         rehashed: None,
         pending: half.pending,
     };
-    Ok(Some(begin(app, means, browser, caller, now).await?))
+    Ok(Ended::SignedIn(begin(app, means, browser, caller, now).await?))
 }
 
 fn mark(app: &App, browser: &Browser) -> String {
     let mark = browser.mark.as_deref().unwrap_or_default();
     base64url(&app.vault.mac(MacPurpose::Browser, &[b"second step", mark.as_bytes()]))
+}
+
+fn mark_of_password(app: &App, user: &User) -> String {
+    let hash = user.password.as_ref().map_or("", |hash| hash.as_str());
+    base64url(&app.vault.mac(MacPurpose::Browser, &[b"first step", hash.as_bytes()]))
 }

@@ -18,6 +18,16 @@ const KINDS: [(&str, &str); 4] = [
     ("machine", "a program without people: client credentials"),
 ];
 
+/// A page of an app's own: its input, its label, and where it is registered.
+type Page = (&'static str, &'static str, fn(&ClientMetadata) -> &Option<String>);
+
+/// What people may want to read before they allow an app.
+const PAGES: [Page; 3] = [
+    ("client_uri", "Home page", |m| &m.client_uri),
+    ("policy_uri", "Privacy policy", |m| &m.policy_uri),
+    ("tos_uri", "Terms of service", |m| &m.tos_uri),
+];
+
 /// Its kind in words.
 pub(super) fn kind_in_words(metadata: &ClientMetadata) -> &'static str {
     match kind(metadata) {
@@ -94,6 +104,12 @@ pub(super) fn client_fields(typed: Option<&Params>, known: Option<&ClientMetadat
         .optional()
         .hint("One URI on each line."),
     ];
+    fields.extend(PAGES.iter().map(|(name, label, registered)| {
+        let known = of(&|m| registered(m).clone().unwrap_or_default());
+        Field::new(name, label, Kind::Line("off"), word(name, known, ""))
+            .optional()
+            .hint("An https address. People find it where they are asked whether they allow the app.")
+    }));
     // Which secret there is follows from how it signs in, so that this is chosen once.
     if known.is_none() {
         fields.push(
@@ -132,26 +148,36 @@ pub(super) fn client_fields(typed: Option<&Params>, known: Option<&ClientMetadat
         .optional()
         .hint("One audience on each line; this server when it is left out."),
     ]);
-    for (name, label, registered) in [
+    fields.extend(switches(typed, known));
+    fields
+}
+
+/// What is ticked or not.
+fn switches(typed: Option<&Params>, known: Option<&ClientMetadata>) -> [Field; 3] {
+    [
         (
             "skip_consent",
             "It is ours: people are not asked whether they allow it",
-            of(&|m| checked(m.skip_consent)),
+            known.is_some_and(|m| m.skip_consent),
         ),
         (
             "opaque",
             "Its access tokens are opaque: only this server can read them",
-            of(&|m| checked(m.access_token_format == AccessTokenFormat::Opaque)),
+            known.is_some_and(|m| m.access_token_format == AccessTokenFormat::Opaque),
         ),
         (
             "keep_refresh",
             "Its refresh tokens do not rotate",
-            of(&|m| checked(m.refresh_rotation == RefreshRotation::Never)),
+            known.is_some_and(|m| m.refresh_rotation == RefreshRotation::Never),
         ),
-    ] {
-        fields.push(Field::new(name, label, Kind::Check, word(name, registered, "")));
-    }
-    fields
+    ]
+    .map(|(name, label, registered)| {
+        let value = match typed {
+            Some(form) => form.get(name).unwrap_or_default().to_owned(),
+            None => checked(registered),
+        };
+        Field::new(name, label, Kind::Check, value)
+    })
 }
 
 fn checked(yes: bool) -> String {
@@ -205,6 +231,10 @@ pub(super) fn read(
     new.redirect_uris = lines(form.get("redirect_uris"));
     new.post_logout_redirect_uris = lines(form.get("post_logout_redirect_uris"));
     new.audience = lines(form.get("audience"));
+    let address = |name: &str| form.get(name).map(str::trim).filter(|uri| !uri.is_empty()).map(str::to_owned);
+    new.client_uri = address("client_uri");
+    new.policy_uri = address("policy_uri");
+    new.tos_uri = address("tos_uri");
     new.jwks_uri = form.get("jwks_uri").map(|uri| uri.trim().to_owned());
     new.jwks = match form.get("jwks").map(str::trim).filter(|text| !text.is_empty()) {
         None => None,
@@ -231,6 +261,9 @@ pub(super) fn field_of(member: &str) -> &'static str {
         "jwks" => "jwks",
         "jwks_uri" => "jwks_uri",
         "audience" => "audience",
+        "client_uri" => "client_uri",
+        "policy_uri" => "policy_uri",
+        "tos_uri" => "tos_uri",
         "skip_consent" => "skip_consent",
         "access_token_format" => "opaque",
         "refresh_rotation" => "keep_refresh",

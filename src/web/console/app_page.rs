@@ -191,6 +191,8 @@ fn facts(client: &Client, now: Timestamp) -> Vec<(&'static str, Vec<Piece>)> {
         ),
         ("Refresh tokens rotate", yes(m.refresh_rotation == RefreshRotation::Always)),
         ("Home page", optional(&m.client_uri)),
+        ("Privacy policy", optional(&m.policy_uri)),
+        ("Terms of service", optional(&m.tos_uri)),
         ("Added", vec![Piece::At(client.created_at)]),
         (
             "More",

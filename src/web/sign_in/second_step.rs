@@ -7,7 +7,7 @@ use super::password::welcome;
 use crate::flow::caller::Browser;
 use crate::flow::passkeys::Posted;
 use crate::flow::sign_in::password::Refused;
-use crate::flow::sign_in::second_step::{self, Shown};
+use crate::flow::sign_in::second_step::{self, Ended, Shown};
 use crate::oauth::error::OAuthError;
 use crate::web::pages::{Form, SecondFactor, SignInProblem};
 use crate::web::{Node, cookies, csrf, extract, refuse, reply, seat};
@@ -35,9 +35,15 @@ pub(in crate::web) async fn submit(app: Node, req: HttpRequest, payload: Payload
     let next = form.get("next").and_then(seat::next);
     let caller = extract::caller(&app, &req);
     let problem = match second_step::finish(&app, (half, shown), &browser, &caller).await {
-        Ok(Some(signed_in)) => return welcome(&app, &req, signed_in, next),
-        // Too late: from the beginning; who came from an app starts again there.
-        Ok(None) => return reply::see_other("/sign-in?notice=again"),
+        Ok(Ended::SignedIn(signed_in)) => return welcome(&app, &req, signed_in, next),
+        // Too late: from the beginning, with what was wanted.
+        Ok(Ended::Anew(request)) => {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("notice", "again");
+            query.extend_pairs(request.iter().map(|sealed| ("request", sealed)));
+            query.extend_pairs(next.iter().map(|next| ("next", next)));
+            return reply::see_other(&format!("/sign-in?{}", query.finish()));
+        }
         Err(Refused::Wrong | Refused::Request(_)) => wrong,
         Err(Refused::Wait(retry_after)) => SignInProblem::Throttled { retry_after },
         Err(Refused::Error(OAuthError::Busy)) => SignInProblem::Busy { retry_after: 5 },
