@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_service::IntoServiceFactory as _;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App as Site, HttpServer};
@@ -92,7 +93,12 @@ pub async fn serve(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Result<R
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let server = HttpServer::new(move || Site::new().wrap(from_fn(web::edge)).configure(routes.clone()))
+    let at_front = Arc::clone(&app);
+    let site = move || {
+        let routes = Site::new().wrap(from_fn(web::edge)).configure(routes.clone());
+        web::Front { routes: routes.into_factory(), app: Arc::clone(&at_front) }
+    };
+    let server = HttpServer::new(site)
         .workers(workers)
         .max_connections(settings.limits.connections.div_ceil(workers))
         .client_request_timeout(Duration::from_secs(head))

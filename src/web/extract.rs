@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Payload};
+use actix_web::error::PayloadError;
 use actix_web::{HttpMessage as _, HttpRequest};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::Problem;
+use super::arrived::Arrived;
 use super::headers::RequestId;
 use super::multipart;
 use crate::app::App;
@@ -52,14 +54,14 @@ pub(super) fn caller(app: &App, req: &HttpRequest) -> Caller {
 /// The address of the client: the peer's, or behind trusted proxies the rightmost hop of `X-Forwarded-For` that is not one
 /// of them (S-H8). A header from anybody else is not looked at. `None` when that hop cannot be read: the proxy's own address in its
 /// place would open networks that only the proxy is in.
-pub(super) fn address(app: &App, req: &HttpRequest) -> Option<IpAddr> {
+pub(super) fn address(app: &App, req: &impl Arrived) -> Option<IpAddr> {
     let trusted = |address: &IpAddr| app.settings.trusted_proxies.iter().any(|net| net.contains(address));
-    let mut client = req.peer_addr()?.ip().to_canonical();
+    let mut client = req.head().peer_addr?.ip().to_canonical();
     if !trusted(&client) {
         return Some(client);
     }
     // As bytes: one odd byte from the client must not hide the hops that proxies wrote behind it.
-    let mut lines = req.headers().get_all(header::X_FORWARDED_FOR).map(HeaderValue::as_bytes);
+    let mut lines = req.head().headers().get_all(header::X_FORWARDED_FOR).map(HeaderValue::as_bytes);
     let Some(first) = lines.next() else { return Some(client) };
     let others: Vec<&[u8]> = lines.collect();
     let lines = others.iter().rev().chain(std::iter::once(&first));
@@ -80,13 +82,13 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
 }
 
 /// Whether the one who is connected to us is a trusted proxy, whose word about a request counts.
-pub(super) fn is_trusted_peer(app: &App, req: &HttpRequest) -> bool {
-    let peer = req.peer_addr().map(|address| address.ip().to_canonical());
+pub(super) fn is_trusted_peer(app: &App, req: &impl Arrived) -> bool {
+    let peer = req.head().peer_addr.map(|address| address.ip().to_canonical());
     peer.is_some_and(|peer| app.settings.trusted_proxies.iter().any(|net| net.contains(&peer)))
 }
 
 /// The parameters in the query.
-pub(super) fn query(req: &HttpRequest) -> Result<Params, OAuthError> {
+pub(super) fn query(req: &impl Arrived) -> Result<Params, OAuthError> {
     Params::parse(req.query_string().as_bytes())
 }
 
@@ -141,13 +143,13 @@ pub(super) async fn raw(
     bytes(app, req, payload, limit).await.map_err(|error| unread(&error))
 }
 
-fn is_plain_json(req: &HttpRequest) -> Result<(), Problem> {
-    let media = req.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+fn is_plain_json(req: &impl Arrived) -> Result<(), Problem> {
+    let media = req.head().headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let media = media.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     if !media.eq_ignore_ascii_case(b"application/json") {
         return Err(Problem::new(415, "unsupported_media_type", "Content-Type must be application/json"));
     }
-    if req.headers().contains_key(header::CONTENT_ENCODING) {
+    if req.head().headers().contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(
             415,
             "unsupported_media_type",
@@ -162,8 +164,8 @@ fn is_plain_json(req: &HttpRequest) -> Result<(), Problem> {
 /// [`json`], which whatever it refuses is read by again, for the words of the refusal.
 pub(super) async fn members<T: DeserializeOwned>(
     app: &App,
-    req: &HttpRequest,
-    payload: Payload,
+    req: &impl Arrived,
+    payload: impl Body,
 ) -> Result<T, Problem> {
     is_plain_json(req)?;
     let body =
@@ -205,8 +207,18 @@ pub(super) fn parsed(body: &[u8]) -> Result<Value, Problem> {
     json::strict(text).map_err(|e| Problem::invalid(format!("the request's body is not JSON: {e}")))
 }
 
-async fn bytes(app: &App, req: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+/// A request's body, whoever holds it.
+pub(super) trait Body: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
+impl<T: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Body for T {}
+
+async fn bytes(
+    app: &App,
+    req: &impl Arrived,
+    mut payload: impl Body,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
     let announced = req
+        .head()
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok())
@@ -260,8 +272,8 @@ async fn in_time<T>(most: Duration, read: impl Future<Output = T>) -> Option<T> 
 }
 
 /// The `Authorization` header as text; `Err` for two of them or one that is not ASCII.
-pub(super) fn authorization(req: &HttpRequest) -> Result<Option<&str>, OAuthError> {
-    let mut all = req.headers().get_all(header::AUTHORIZATION);
+pub(super) fn authorization(req: &impl Arrived) -> Result<Option<&str>, OAuthError> {
+    let mut all = req.head().headers().get_all(header::AUTHORIZATION);
     let first = all.next();
     if all.next().is_some() {
         return Err(OAuthError::InvalidRequest("Authorization is repeated".into()));

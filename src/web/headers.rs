@@ -24,7 +24,7 @@ pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// A new one: 96 bits of chance, so that nobody guesses that of another.
-    fn new(app: &App) -> Self {
+    pub(super) fn new(app: &App) -> Self {
         let text = base62(&app.entropy.bytes_for_a_name::<12>());
         Self(HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("none")))
     }
@@ -93,7 +93,6 @@ pub async fn edge(
     let pattern = row.map_or("none", |row| row.path);
     let class = row.map_or(Class::Page, |row| row.class);
     let origin = if class == Class::Shared { req.headers().get(header::ORIGIN).cloned() } else { None };
-    let https = app.settings.public_url.is_https();
     let body = unread::hold(&mut req);
 
     let outcome = match row {
@@ -114,30 +113,39 @@ pub async fn edge(
             {
                 tracing::error!(%error, "a cookie could not be set");
             }
-            every_answer(answer.headers_mut(), &id, https);
-            if class == Class::Api {
-                let version = HeaderValue::from_static(super::api::VERSIONS[0]);
-                answer.headers_mut().insert(X_API_VERSION, version);
-            }
+            dress(&app, answer.response_mut(), class, &id);
             if method != Method::OPTIONS {
                 cors::add(answer.headers_mut(), class, cors::allowed(&app, class, origin.as_ref()));
             }
-            frame_rules(answer.status(), answer.headers_mut());
             Ok(match body {
                 Some(body) if !body.was_read() => answer.map_body(|_, own| body.until_the_end_of(own)),
                 _ => answer,
             })
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => {
-            metrics::counter!("cnx_panics_total").increment(1);
-            tracing::error!(request_id = id.as_str(), route = pattern, "a handler panicked");
-            Err(Panicked { request_id: id.clone(), https }.into())
-        }
+        Err(_) => Err(panicked(&app, &id, pattern)),
     };
     let status = result.as_ref().map_or(500, |answer| answer.status().as_u16());
     account(method_label(&method), pattern, status, began, &id);
     result
+}
+
+/// The headers of an answer of ours.
+pub(super) fn dress<B>(app: &App, answer: &mut HttpResponse<B>, class: Class, id: &RequestId) {
+    let status = answer.status();
+    every_answer(answer.headers_mut(), id, app.settings.public_url.is_https());
+    if class == Class::Api {
+        let version = HeaderValue::from_static(super::api::VERSIONS[0]);
+        answer.headers_mut().insert(X_API_VERSION, version);
+    }
+    frame_rules(status, answer.headers_mut());
+}
+
+/// A handler panicked: said once, and answered.
+pub(super) fn panicked(app: &App, id: &RequestId, route: &'static str) -> Error {
+    metrics::counter!("cnx_panics_total").increment(1);
+    tracing::error!(request_id = id.as_str(), route, "a handler panicked");
+    Panicked { request_id: id.clone(), https: app.settings.public_url.is_https() }.into()
 }
 
 thread_local! {
@@ -147,7 +155,7 @@ thread_local! {
 }
 
 /// One line and one metric. The line holds the route's pattern and no query: codes and tokens travel there (S-H14).
-fn account(method: &'static str, route: &'static str, status: u16, began: Instant, id: &RequestId) {
+pub(super) fn account(method: &'static str, route: &'static str, status: u16, began: Instant, id: &RequestId) {
     let took = began.elapsed();
     TIMES.with_borrow_mut(|times| {
         let histogram = times.entry((route, method, status)).or_insert_with(|| {
@@ -168,7 +176,7 @@ fn account(method: &'static str, route: &'static str, status: u16, began: Instan
 }
 
 /// A method as a label: what anybody may invent is "other", so that metrics stay bounded.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

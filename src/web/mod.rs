@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod arrived;
 pub mod assets;
 mod console;
 mod cookies;
@@ -10,6 +11,7 @@ mod cors;
 mod csrf;
 mod dev_mail;
 mod extract;
+mod front;
 mod gateway;
 mod headers;
 mod health;
@@ -32,6 +34,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use self::api::{audit, keys, leaks, openapi, service_accounts, streams, verify};
+pub use self::front::Front;
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};

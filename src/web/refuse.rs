@@ -3,14 +3,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template as _;
 use serde_json::json;
 
 use super::api::Problem;
+use super::arrived::Arrived;
 use super::csrf::FormError;
 use super::extract::BodyError;
-use super::headers::RequestId;
 use super::pages::{Refused, RefusedReason, SignInProblem};
 use super::{Class, Node, address, cors, reply};
 use crate::api_key::key::Refusal as KeyRefusal;
@@ -73,7 +73,7 @@ pub(super) fn body(error: &BodyError) -> HttpResponse {
 }
 
 /// An error of `/v1` (RFC 9457).
-pub(super) fn problem(req: &HttpRequest, problem: &Problem) -> HttpResponse {
+pub(super) fn problem(req: &impl Arrived, problem: &Problem) -> HttpResponse {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = HttpResponse::build(status);
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -90,7 +90,7 @@ pub(super) fn problem(req: &HttpRequest, problem: &Problem) -> HttpResponse {
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
-        "request_id": request_id(req),
+        "request_id": req.id(),
     });
     if let (Some(field), Some(members)) = (problem.field, body.as_object_mut()) {
         members.insert("field".to_owned(), field.into());
@@ -144,10 +144,6 @@ pub(super) fn problem_of(error: &OAuthError) -> Problem {
         retry_after: retry_after(error),
         ..Problem::new(error.status(), error.code(), error.description())
     }
-}
-
-fn request_id(req: &HttpRequest) -> String {
-    req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned())
 }
 
 /// A refused authorization request: a page, or back to the client.
@@ -324,7 +320,7 @@ fn render(req: &HttpRequest, status: StatusCode, told: Told) -> HttpResponse {
         reason: told.reason,
         code: told.code,
         detail: told.detail,
-        request_id: request_id(req),
+        request_id: req.id(),
         sign_out: told.sign_out,
     };
     let Ok(html) = page.render() else { return plain_fault() };

@@ -27,13 +27,17 @@ struct Body {
 
 /// Puts a shared handle in the place of a request's body; nothing for a request without one.
 pub(super) fn hold(req: &mut ServiceRequest) -> Option<Held> {
-    let payload = req.take_payload();
+    let held = held(req.take_payload())?;
+    req.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
+    Some(held)
+}
+
+/// A handle of a request's body; nothing for a request without one.
+pub(super) fn held(payload: Payload) -> Option<Held> {
     if matches!(payload, Payload::None) {
         return None;
     }
-    let held = Held(Rc::new(Body { payload: RefCell::new(payload), ended: Cell::new(false) }));
-    req.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
-    Some(held)
+    Some(Held(Rc::new(Body { payload: RefCell::new(payload), ended: Cell::new(false) })))
 }
 
 impl Held {

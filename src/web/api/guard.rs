@@ -2,7 +2,6 @@
 //! widen keys: whoever holds one would otherwise hold all.
 
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::Problem;
 use crate::api_key::permission::is_word;
@@ -11,6 +10,7 @@ use crate::app::App;
 use crate::flow::check::{Allowed, Asked, Verdict, check};
 use crate::flow::explain;
 use crate::oauth::params::Params;
+use crate::web::arrived::Arrived;
 use crate::web::{extract, refuse};
 
 /// What a key may be used for at `/v1`.
@@ -27,12 +27,12 @@ pub(super) enum By {
 const ASKING: &str = "keys:verify";
 
 /// The caller, when it may do what needs `scope`. What a key does here counts as anywhere else; the answer tells it ([`super::answer`]).
-pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) -> Result<Allowed, Problem> {
+pub(super) async fn caller(app: &App, req: &impl Arrived, scope: &str, by: By) -> Result<Allowed, Problem> {
     let asked = Asked {
         credential: credential(req)?,
         scopes: vec![scope],
         address: extract::address(app, req),
-        class: (scope != ASKING).then(|| Class::of(req.method().as_str())),
+        class: (scope != ASKING).then(|| Class::of(req.head().method.as_str())),
         cost: 1,
         resource: Some("/v1"),
         for_us: true,
@@ -45,7 +45,7 @@ pub(super) async fn caller(app: &App, req: &HttpRequest, scope: &str, by: By) ->
         Verdict::Refused { limit, .. } => *limit,
     };
     if let Some(limit) = limit {
-        req.extensions_mut().insert(limit);
+        req.note(limit);
     }
     match verdict {
         Verdict::Allowed(allowed) if by == By::TokenOnly && allowed.key.is_some() => Err(Problem::new(
@@ -84,9 +84,9 @@ pub(in crate::web) fn wanted<'a>(
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The one credential of a request: `Authorization: Bearer`, or `X-API-Key`; both at once are refused, and so is one in the address (S-K3).
-pub(in crate::web) fn credential(req: &HttpRequest) -> Result<&str, Problem> {
+pub(in crate::web) fn credential(req: &impl Arrived) -> Result<&str, Problem> {
     none_in_address(req.query_string())?;
-    let mut keys = req.headers().get_all(&X_API_KEY);
+    let mut keys = req.head().headers().get_all(&X_API_KEY);
     let key = keys.next();
     let authorization = extract::authorization(req).map_err(|error| refuse::problem_of(&error))?;
     match (key, keys.next(), authorization) {
@@ -141,8 +141,8 @@ fn missing() -> Problem {
 }
 
 /// The value of a header that came once.
-pub(in crate::web) fn single<'a>(req: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
-    let mut all = req.headers().get_all(name);
+pub(in crate::web) fn single<'a>(req: &'a impl Arrived, name: &HeaderName) -> Option<&'a str> {
+    let mut all = req.head().headers().get_all(name);
     let first = all.next()?;
     if all.next().is_some() { None } else { first.to_str().ok() }
 }

@@ -9,14 +9,15 @@ pub(super) mod service_accounts;
 pub(super) mod streams;
 pub(super) mod verify;
 
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::arrived::Arrived;
 use super::headers::X_API_VERSION;
-use super::{Node, extract, refuse, reply};
-use crate::flow::check::Limit;
+use super::{extract, refuse, reply};
+use crate::app::App;
 use crate::oauth::params::Params;
 
 /// The versions that are spoken, the newest first.
@@ -62,8 +63,8 @@ impl Problem {
 }
 
 /// Looks whether the version that is asked for is one that we speak; absent is the newest.
-pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
-    match req.headers().get(X_API_VERSION).map(|v| v.to_str().unwrap_or("?").trim()) {
+pub(super) fn version(req: &impl Arrived) -> Result<(), Problem> {
+    match req.head().headers().get(X_API_VERSION).map(|v| v.to_str().unwrap_or("?").trim()) {
         None => Ok(()),
         Some(asked) if VERSIONS.contains(&asked) => Ok(()),
         Some(_) => {
@@ -75,8 +76,8 @@ pub(super) fn version(req: &HttpRequest) -> Result<(), Problem> {
 
 /// What a handler came to, with the limit that the request was counted against.
 pub(super) fn answer<T: Serialize>(
-    app: &Node,
-    req: &HttpRequest,
+    app: &App,
+    req: &impl Arrived,
     done: Result<T, Problem>,
     created: bool,
 ) -> HttpResponse {
@@ -85,8 +86,8 @@ pub(super) fn answer<T: Serialize>(
         Ok(document) => reply::json(&document),
         Err(problem) => refuse::problem(req, &problem),
     };
-    if let Some(limit) = req.extensions().get::<Limit>() {
-        reply::tell_limit(&mut answer, limit, app.now().as_secs());
+    if let Some(limit) = req.noted() {
+        reply::tell_limit(&mut answer, &limit, app.now().as_secs());
     }
     answer
 }

@@ -10,9 +10,12 @@ use super::guard::{By, caller, wanted};
 use super::openapi::{BodyRefusals, Refusals};
 use super::{Problem, answer, ip, version};
 use crate::api_key::plan::Class;
+use crate::app::App;
 use crate::base::id::OrganizationId;
 use crate::base::time::Timestamp;
 use crate::flow::check::{Asked, Verdict, check};
+use crate::web::arrived::Arrived;
+use crate::web::extract::Body;
 use crate::web::{Node, extract, refuse};
 
 /// What is asked about a key.
@@ -114,16 +117,21 @@ impl<'a> Verified<'a> {
 #[utoipa::path(post, path = "/v1/keys/verify", operation_id = "verify_key", tag = "keys", request_body = Verify,
     responses((status = 200, description = "The decision.", body = Verified), Refusals, BodyRefusals))]
 pub(in crate::web) async fn verify(app: Node, req: HttpRequest, payload: Payload) -> HttpResponse {
-    match decided(&app, &req, payload).await {
-        Ok(verdict) => answer(&app, &req, Ok(Verified::of(&verdict)), false),
-        Err(problem) => answer::<()>(&app, &req, Err(problem), false),
+    decide(&app, &req, payload).await
+}
+
+/// The same, whichever way the request came in.
+pub(in crate::web) async fn decide(app: &App, req: &impl Arrived, body: impl Body) -> HttpResponse {
+    match decided(app, req, body).await {
+        Ok(verdict) => answer(app, req, Ok(Verified::of(&verdict)), false),
+        Err(problem) => answer::<()>(app, req, Err(problem), false),
     }
 }
 
-async fn decided(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Verdict, Problem> {
+async fn decided(app: &App, req: &impl Arrived, body: impl Body) -> Result<Verdict, Problem> {
     version(req)?;
     caller(app, req, "keys:verify", By::Anybody).await?;
-    let asked: Verify = extract::members(app, req, payload).await?;
+    let asked: Verify = extract::members(app, req, body).await?;
     let address = ip(asked.ip.as_deref())?;
     if asked.cost.is_some() && asked.method.is_none() {
         let problem = "cost: method is needed beside it, which says what is counted";

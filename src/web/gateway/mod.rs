@@ -17,6 +17,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use self::route::Needed;
 use super::api::{Problem, guard};
+use super::arrived::Arrived;
 use super::reply::Told;
 use super::{Node, extract, refuse, reply};
 use crate::api_key::plan::Class;
@@ -34,7 +35,7 @@ const X_CNX_ORGANIZATION: HeaderName = HeaderName::from_static("x-cnx-organizati
 
 /// A proxy's way of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
+pub(super) enum Dialect {
     /// The method and path stand in `X-Forwarded-Method` and `X-Forwarded-Uri`.
     Forward,
     /// They stand in `X-Original-Method` and `X-Original-URI`.
@@ -69,7 +70,8 @@ pub(super) async fn envoy(app: Node, req: HttpRequest) -> HttpResponse {
     decide(&app, &req, Dialect::Envoy).await
 }
 
-async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse {
+/// The same, whichever way the request came in.
+pub(super) async fn decide(app: &App, req: &impl Arrived, dialect: Dialect) -> HttpResponse {
     let now = app.now();
     let (mut answer, status) = match look(app, req, dialect, now).await {
         Ok(allowed) => (let_through(&allowed, now.as_secs()), StatusCode::OK),
@@ -98,7 +100,7 @@ async fn decide(app: &App, req: &HttpRequest, dialect: Dialect) -> HttpResponse 
 
 async fn look(
     app: &App,
-    req: &HttpRequest,
+    req: &impl Arrived,
     dialect: Dialect,
     now: Timestamp,
 ) -> Result<Box<Allowed>, (Problem, Option<Limit>)> {
@@ -126,7 +128,7 @@ async fn look(
     };
     // A stranger who asks for himself is counted by what he sends.
     let method =
-        told.method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.method().as_str());
+        told.method.filter(|_| trusted || dialect == Dialect::Envoy).unwrap_or(req.head().method.as_str());
     let resource = target.map(|(path, _)| first_of(path, 200));
     let asked = Asked {
         credential,

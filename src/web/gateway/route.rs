@@ -1,12 +1,12 @@
 //! Which request a proxy asks about, and what its route needs by the table in the settings.
 
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
 
 use super::Dialect;
 use crate::api_key::route_table::Unrouted;
 use crate::app::App;
 use crate::web::api::{Problem, guard};
+use crate::web::arrived::Arrived;
 
 const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const X_FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
@@ -30,10 +30,10 @@ pub(super) struct Told<'a> {
 }
 
 /// Reads it where the dialect has it.
-pub(super) fn told(req: &HttpRequest, dialect: Dialect) -> Told<'_> {
+pub(super) fn told(req: &impl Arrived, dialect: Dialect) -> Told<'_> {
     let (method, target) = match dialect {
         Dialect::Envoy => {
-            return Told { method: Some(req.method().as_str()), target: envoy(req) };
+            return Told { method: Some(req.head().method.as_str()), target: envoy(req) };
         }
         Dialect::Forward => (X_FORWARDED_METHOD, X_FORWARDED_URI),
         Dialect::Nginx => (X_ORIGINAL_METHOD, X_ORIGINAL_URI),
@@ -43,8 +43,8 @@ pub(super) fn told(req: &HttpRequest, dialect: Dialect) -> Told<'_> {
 
 /// Envoy puts the request's path and query behind our address, or behind `path=` at the end of our query. Undecoded: decoded, two requests
 /// would look like one. Once a path follows our address, the query is the caller's, and what it says of a path is nothing to us.
-fn envoy(req: &HttpRequest) -> Option<&str> {
-    let whole = req.uri().path_and_query()?.as_str().strip_prefix(ENVOY)?;
+fn envoy(req: &impl Arrived) -> Option<&str> {
+    let whole = req.head().uri.path_and_query()?.as_str().strip_prefix(ENVOY)?;
     match whole.strip_prefix('?') {
         None => Some(whole).filter(|target| !target.is_empty()),
         Some(ours) => {
