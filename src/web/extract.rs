@@ -6,17 +6,16 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use actix_web::HttpRequest;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Payload};
-use actix_web::error::PayloadError;
-use actix_web::{HttpMessage as _, HttpRequest};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::Problem;
 use super::arrived::Arrived;
-use super::headers::RequestId;
 use super::multipart;
 use crate::app::App;
 use crate::base::json;
@@ -38,17 +37,16 @@ pub(super) enum BodyError {
 }
 
 /// Who calls.
-pub(super) fn caller(app: &App, req: &HttpRequest) -> Caller {
+pub(super) fn caller(app: &App, req: &impl Arrived) -> Caller {
     let user_agent = req
+        .head()
         .headers()
         .get(header::USER_AGENT)
         .and_then(|v| v.to_str().ok())
         .map(|v| v.chars().take(200).collect());
-    let request_id =
-        req.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
     // Whose address is not known shares one place with all others of that kind.
     let address = address(app, req).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    Caller { address, user_agent, request_id }
+    Caller { address, user_agent, request_id: req.id() }
 }
 
 /// The address of the client: the peer's, or behind trusted proxies the rightmost hop of `X-Forwarded-For` that is not one

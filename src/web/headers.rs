@@ -155,7 +155,13 @@ thread_local! {
 }
 
 /// One line and one metric. The line holds the route's pattern and no query: codes and tokens travel there (S-H14).
-pub(super) fn account(method: &'static str, route: &'static str, status: u16, began: Instant, id: &RequestId) {
+pub(super) fn account(
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+    began: Instant,
+    id: &RequestId,
+) {
     let took = began.elapsed();
     TIMES.with_borrow_mut(|times| {
         let histogram = times.entry((route, method, status)).or_insert_with(|| {
