@@ -19,6 +19,7 @@ use crate::oauth::error::OAuthError;
 use crate::store::{StoreError, migrate as migrations};
 
 mod audit;
+mod backup;
 mod client;
 mod client_add;
 mod dev;
@@ -65,6 +66,10 @@ enum Command {
     Config,
     /// Explain what is wrong and how to mend it
     Doctor,
+    /// Copy the embedded database to a file, while servers run, and check the copy
+    Backup(backup::Backup),
+    /// Check a copy, and put it in the place of the database
+    Restore(backup::Restore),
     /// People: add, list, disable, enable, set a password
     #[command(subcommand)]
     User(user::Command),
@@ -109,6 +114,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&context, &arguments),
         Command::Config => settings::run(&context),
         Command::Doctor => doctor::run(&context),
+        Command::Backup(arguments) => backup::back_up(&context, &arguments),
+        Command::Restore(arguments) => backup::restore(&context, &arguments),
         Command::User(command) => user::run(&context, command),
         Command::Client(command) => client::run(&context, command),
         Command::ServiceAccount(command) => service_account::run(&context, *command),

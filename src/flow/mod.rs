@@ -6,6 +6,7 @@ mod attempts;
 pub mod audit;
 pub mod audit_log;
 pub mod authorize;
+pub mod backup;
 pub mod caller;
 pub mod check;
 pub mod clients;

@@ -135,6 +135,16 @@ pub(super) fn open_probe(path: &Path) -> Result<Conn, OpenError> {
     Ok(Conn::Sqlite(conn))
 }
 
+/// Opens a SQLite connection to copy a database that is there and that others may write to. The file itself is only read.
+pub(super) fn open_for_copy(path: &Path) -> Result<SqliteConnection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Unreachable(format!("{} is not there", path.display())));
+    }
+    let mut conn = open_file(path)?;
+    conn.batch_execute("PRAGMA busy_timeout = 30000")?;
+    Ok(conn)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the backend is known here")]
 fn open_file(path: &Path) -> Result<SqliteConnection, OpenError> {
     let unreachable =

@@ -119,6 +119,12 @@ pub fn revoke_of_session(conn: &mut Conn, session: SessionId, now: Timestamp) ->
     Ok(diesel::update(rows).set(families::revoked_at.eq(now.as_secs())).execute(conn)?)
 }
 
+/// Revokes every family; how many.
+pub fn revoke_everybodys(conn: &mut Conn, now: Timestamp) -> Result<usize, StoreError> {
+    let rows = families::table.filter(families::revoked_at.is_null());
+    Ok(diesel::update(rows).set(families::revoked_at.eq(now.as_secs())).execute(conn)?)
+}
+
 /// Revokes everything that speaks for a person, offline families too; how many.
 pub fn revoke_of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<usize, StoreError> {
     let rows =

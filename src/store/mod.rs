@@ -7,6 +7,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod audit_chain;
 pub mod audit_look;
+pub mod backup;
 pub mod changes;
 pub mod clients;
 pub mod conn;

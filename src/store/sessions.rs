@@ -188,6 +188,12 @@ pub fn end(conn: &mut Conn, id: SessionId, now: Timestamp) -> Result<bool, Store
     Ok(diesel::update(row).set(sessions::ended_at.eq(now.as_secs())).execute(conn)? == 1)
 }
 
+/// Ends every session; how many.
+pub fn end_everybodys(conn: &mut Conn, now: Timestamp) -> Result<usize, StoreError> {
+    let rows = sessions::table.filter(sessions::ended_at.is_null());
+    Ok(diesel::update(rows).set(sessions::ended_at.eq(now.as_secs())).execute(conn)?)
+}
+
 /// Ends all sessions of a person; how many.
 pub fn end_of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<usize, StoreError> {
     let rows =

@@ -14,19 +14,19 @@ use crate::world::{
 const SOON: Duration = Duration::from_millis(1500);
 
 /// A person in front of the real server.
-struct Person {
-    http: reqwest::Client,
+pub struct Person {
+    pub http: reqwest::Client,
     base: String,
     browser: Browser,
 }
 
 impl Person {
-    fn at(node: &Node) -> Self {
+    pub fn at(node: &Node) -> Self {
         let http = http();
         Self { browser: Browser::new(&node.base, &http), http, base: node.base.clone() }
     }
 
-    async fn post(&self, path: &str, client: &TestClient, form: &[(&str, &str)]) -> Reply {
+    pub async fn post(&self, path: &str, client: &TestClient, form: &[(&str, &str)]) -> Reply {
         let mut form = form.to_vec();
         let mut request = self.http.post(format!("{}{path}", self.base));
         match &client.secret {
@@ -36,7 +36,7 @@ impl Person {
         Reply::of(request.form(&form).send().await.unwrap()).await
     }
 
-    async fn tokens(&self, client: &TestClient, username: &str) -> Tokens {
+    pub async fn tokens(&self, client: &TestClient, username: &str) -> Tokens {
         let callback = self.browser.authorize(&authorize_path(client, &[]), username).await;
         let code = callback.code();
         let form = [
@@ -48,7 +48,7 @@ impl Person {
         Tokens::of(&self.post("/oauth2/token", client, &form).await)
     }
 
-    async fn user_info(&self, token: &str) -> u16 {
+    pub async fn user_info(&self, token: &str) -> u16 {
         self.http
             .get(format!("{}/oauth2/userinfo", self.base))
             .bearer_auth(token)
@@ -69,7 +69,7 @@ async fn until(what: &str, wanted: impl AsyncFn() -> bool) {
     }
 }
 
-fn client_of(document: &Value) -> TestClient {
+pub fn client_of(document: &Value) -> TestClient {
     let text = |name: &str| document[name].as_str().map(str::to_owned);
     TestClient { id: text("client_id").unwrap(), secret: text("client_secret") }
 }

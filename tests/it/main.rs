@@ -12,6 +12,7 @@ mod assertions;
 mod audit;
 mod authenticator;
 mod authorize;
+mod backup;
 mod bookkeeping;
 mod browser;
 mod canaries;

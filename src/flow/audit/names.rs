@@ -86,6 +86,7 @@ names! {
     SigningKeyMade "signing_key.made" "A signing key was made."
     SigningKeyRotated "signing_key.rotated" "One was put in force before its turn."
     SigningKeyRevoked "signing_key.revoked" "One was revoked."
+    DatabaseRestored "database.restored" "A backup was put in the place of the database."
     OrganizationChanged "organization.changed" "An organization was given another tier, burst, look or policy."
 }
 
