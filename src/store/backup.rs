@@ -17,7 +17,7 @@ use super::integrity;
 /// What stands beside a SQLite file while it is open.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
-fn io(path: &Path, error: std::io::Error) -> OpenError {
+fn io(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unreachable(format!("{}: {error}", path.display()))
 }
 
@@ -35,7 +35,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(to).map_err(|error| io(to, error))?;
+    options.open(to).map_err(|error| io(to, &error))?;
     let copied = vacuum(from, to).and_then(|()| sync(to));
     if copied.is_err() {
         // What is half a copy must not be taken for one.
@@ -55,10 +55,10 @@ fn vacuum(from: &Path, to: &Path) -> Result<(), OpenError> {
 
 /// Brings a file and its name to the disk.
 fn sync(path: &Path) -> Result<(), OpenError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| io(path, error))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| io(path, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io(folder, error))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io(folder, &error))
 }
 
 /// Looks at every page and every reference of a file that nobody writes to; a start looks at less of a large one.
@@ -105,10 +105,10 @@ pub fn replace(path: &Path, new: &Path, aside: &Path) -> Result<(), OpenError> {
         match std::fs::rename(beside(path, end), beside(aside, end)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(io(&beside(path, end), error)),
+            Err(error) => return Err(io(&beside(path, end), &error)),
         }
     }
-    std::fs::rename(new, path).map_err(|error| io(path, error))?;
+    std::fs::rename(new, path).map_err(|error| io(path, &error))?;
     sync(path)
 }
 
