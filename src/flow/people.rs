@@ -4,7 +4,7 @@ mod invitation;
 
 use serde_json::{Map, Value, json};
 
-pub use self::invitation::{Invited, invite, resend_invite};
+pub use self::invitation::{Invited, invite, resend_invite, waits};
 
 use super::audit::{Act, By, Name, Record};
 use super::session;
@@ -194,11 +194,8 @@ pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonEr
     let (row, now) = (user.clone(), app.now());
     let (record, by) = (Record::new(app, &added(&user), by, now), by.clone());
     let write = move |conn: &mut Conn| {
-        if let Some(who) = by.who() {
-            let own = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
-            if !own.is_some_and(|own| own.may_give(Role::Member, row.role)) {
-                return Ok(Err(PersonError::NotAllowed("only an owner makes owners")));
-            }
+        if let Err(refused) = may_add(conn, &by, row.role)? {
+            return Ok(Err(refused));
         }
         users::insert(conn, &row)?;
         if row.is_admin() {
@@ -209,6 +206,16 @@ pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonEr
     };
     record.if_allowed(app, write).await??;
     Ok(user)
+}
+
+/// Whether whoever acts may add somebody with this role: nobody gives more than they may.
+fn may_add(conn: &mut Conn, by: &By, role: Role) -> Result<Result<(), PersonError>, StoreError> {
+    let Some(who) = by.who() else { return Ok(Ok(())) };
+    let own = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
+    if own.is_some_and(|own| own.may_give(Role::Member, role)) {
+        return Ok(Ok(()));
+    }
+    Ok(Err(PersonError::NotAllowed("only an owner makes owners")))
 }
 
 /// That a person was added: by id, since the log outlives the account.
@@ -352,9 +359,20 @@ pub async fn reset_factors(app: &App, by: &By, user: UserId) -> Result<(), Perso
 
 /// Makes a link by which somebody sets a password, for one who may change their account.
 pub async fn password_link(app: &App, by: &By, user: UserId) -> Result<Secret<String>, PersonError> {
-    let who = by.clone();
-    app.store.read(move |conn| hold(conn, &who, user)).await??;
-    Ok(link::for_password(app, by, user).await?)
+    let now = app.now();
+    let act = Act::Did(Name::UserLinkMade, user.to_string().into(), Value::Null);
+    let (record, by) = (Record::new(app, &act, by, now), by.clone());
+    let (token, new) = link::make(app, LinkPurpose::SetPassword, user, None, now);
+    let write = move |conn: &mut Conn| {
+        if let Err(refused) = hold(conn, &by, user)? {
+            return Ok(Err(refused));
+        }
+        links::void(conn, LinkPurpose::SetPassword, Some(user), now)?;
+        links::insert(conn, &new)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await??;
+    Ok(token)
 }
 
 /// Sets a password; every session, token and open link of before ends.

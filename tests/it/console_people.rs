@@ -7,7 +7,7 @@ use cnx::flow::people::{self, NewPerson, PersonError};
 use cnx::store::sessions;
 
 use crate::world::Form;
-use crate::world::{Browser, PASSWORD, Reply, World, by, on_both};
+use crate::world::{Browser, PASSWORD, Reply, World, by, link_in, on_both};
 
 /// Somebody of a role.
 pub async fn person(world: &World, name: &str, role: Role) -> User {
@@ -167,6 +167,58 @@ on_both! {
         assert!(!people::find(world.app(), "new").await.unwrap().is_active());
         act(&browser, &path, "enable", &[]).await;
         assert!(people::find(world.app(), "new").await.unwrap().is_active());
+    }
+
+    async fn an_invitation_goes_to_its_address_and_again_when_it_is_asked_for(world: World) {
+        let world = world.with_mail_folder().await;
+        person(&world, "olga", Role::Owner).await;
+        let browser = signed_in(&world, "olga").await;
+        let reply = act(&browser, "/console/people/invite", "invite", &[("email", "new@example.com"), ("role", "admin")]).await;
+        assert!(reply.text.contains("The invitation is on its way") && !reply.text.contains("password-link"), "{}", reply.text);
+        let first = link_in(&world.last_mail(1).await.text);
+        let new = people::find(world.app(), "new").await.unwrap();
+        let path = format!("/console/people/{}", new.id);
+        let reply = act(&browser, &path, "invite", &[]).await;
+        assert!(reply.text.contains("The invitation is on its way"), "{}", reply.text);
+        let second = link_in(&world.last_mail(2).await.text);
+        let guest = world.browser();
+        assert_eq!(guest.open(first.strip_prefix(&world.base).unwrap()).await.status, 400, "the one of before stopped working");
+        let page = guest.open(second.strip_prefix(&world.base).unwrap()).await;
+        assert_eq!(guest.submit(&page, &[("password", PASSWORD)]).await.status, 200);
+        let new = people::find(world.app(), "new").await.unwrap();
+        assert!(new.email_verified && new.role == Role::Admin);
+        signed_in(&world, "new").await;
+        // Who came is not invited again, by a form of before either.
+        let page = browser.open(&path).await;
+        assert!(!page.text.contains("id=\"person-invite\"") && page.text.contains("person-link"), "{}", page.text);
+        let mut fields = page.form(&[("act", "link")]).fields;
+        fields.retain(|(name, _)| name != "act");
+        fields.push(("act".to_owned(), "invite".to_owned()));
+        let reply = browser.post(&path, &fields).await;
+        assert!(reply.status == 400 && reply.text.contains("has set no password yet"), "{}: {}", reply.status, reply.text);
+        world.mails(2).await;
+    }
+
+    async fn an_admin_invites_no_owner(world: World) {
+        person(&world, "olga", Role::Owner).await;
+        person(&world, "ada", Role::Admin).await;
+        let browser = signed_in(&world, "ada").await;
+        let reply = act(&browser, "/console/people/invite", "invite", &[("email", "new@example.com"), ("role", "owner")]).await;
+        assert!(reply.status == 400 && reply.text.contains("only an owner makes owners"), "{}: {}", reply.status, reply.text);
+        assert!(people::find(world.app(), "new").await.is_err());
+        // An owner who has not come yet is nobody whom an admin invites.
+        let olgas = people::invite(world.app(), by(), NewPerson {
+            username: None, email: Some("next@example.com".to_owned()), email_verified: false, name: None, claims: serde_json::Map::new(),
+            role: Role::Owner, password: None,
+        }).await.unwrap();
+        let token = browser.open("/console/people/invite").await.form(&[("act", "invite")]).fields;
+        for what in ["invite", "link"] {
+            let mut fields: Vec<_> = token.iter().filter(|(name, _)| name == "csrf_token").cloned().collect();
+            fields.push(("act".to_owned(), what.to_owned()));
+            let reply = browser.post(&format!("/console/people/{}", olgas.user.id), &fields).await;
+            assert!(reply.status == 400 && reply.text.contains("Only an owner changes"), "{what} {}: {}", reply.status, reply.text);
+            assert!(!reply.text.contains("set-password?token="), "{what}");
+        }
     }
 
     async fn what_is_typed_wrong_stays_and_is_told_at_its_field(world: World) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{NewPerson, PersonError, added, check};
+use super::{NewPerson, PersonError, added, check, hold, may_add};
 use crate::account::role::Role;
 use crate::account::user::User;
 use crate::app::App;
@@ -12,7 +12,7 @@ use crate::flow::audit::{Act, By, Name, Record};
 use crate::flow::mail::{LinkFor, Post, send_link};
 use crate::flow::sign_in::link;
 use crate::store::links::{self, LinkPurpose};
-use crate::store::users;
+use crate::store::{Conn, users};
 
 /// Somebody who was invited.
 #[derive(Debug)]
@@ -32,42 +32,55 @@ pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, Pe
     let now = app.now();
     let invitation = invitation(app, &user, now);
     let (row, new) = (user.clone(), invitation.clone());
-    let record = Record::new(app, &added(&user), by, now);
-    record
-        .with(app, move |conn| {
-            users::insert(conn, &row)?;
-            if row.is_admin() {
-                links::void(conn, LinkPurpose::SetUp, None, now)?;
-            }
-            links::insert(conn, &new.link)?;
-            new.post.put(conn)
-        })
-        .await?;
+    let (record, by) = (Record::new(app, &added(&user), by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        if let Err(refused) = may_add(conn, &by, row.role)? {
+            return Ok(Err(refused));
+        }
+        users::insert(conn, &row)?;
+        if row.is_admin() {
+            links::void(conn, LinkPurpose::SetUp, None, now)?;
+        }
+        links::insert(conn, &new.link)?;
+        new.post.put(conn)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await??;
     app.mail.wake();
     Ok(Invited { user, link: invitation.shown() })
 }
 
 /// Sends a new invitation to somebody who has not set a password yet; the one of before stops working.
 pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, PersonError> {
-    if user.password.is_some() || !user.is_active() {
-        return Err(PersonError::Field {
-            field: "user",
-            problem: "only who is active and has set no password yet is invited again".to_owned(),
-        });
-    }
     let now = app.now();
     let (id, invitation) = (user.id, invitation(app, user, now));
     let new = invitation.clone();
     let act = Act::Did(Name::UserLinkMade, id.to_string().into(), json!({ "purpose": "invite" }));
-    Record::new(app, &act, by, now)
-        .with(app, move |conn| {
-            links::void(conn, LinkPurpose::Invite, Some(id), now)?;
-            links::insert(conn, &new.link)?;
-            new.post.put(conn)
-        })
-        .await?;
+    let (record, by) = (Record::new(app, &act, by, now), by.clone());
+    let write = move |conn: &mut Conn| {
+        let found = match hold(conn, &by, id)? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !waits(&found) {
+            return Ok(Err(PersonError::Field {
+                field: "user",
+                problem: "only who is active and has set no password yet is invited again".to_owned(),
+            }));
+        }
+        links::void(conn, LinkPurpose::Invite, Some(id), now)?;
+        links::insert(conn, &new.link)?;
+        new.post.put(conn)?;
+        Ok(Ok(()))
+    };
+    record.if_allowed(app, write).await??;
     app.mail.wake();
     Ok(Invited { user: user.clone(), link: invitation.shown() })
+}
+
+/// Whether somebody was invited and has not come yet.
+pub fn waits(user: &User) -> bool {
+    user.password.is_none() && user.is_active()
 }
 
 /// An invitation that is written and not sent.

@@ -19,7 +19,7 @@ pub(super) fn query(req: &HttpRequest) -> Params {
 }
 
 /// What was done just now, as the address after a redirect says.
-const DONE: [(&str, &str); 23] = [
+const DONE: [(&str, &str); 24] = [
     ("added", "It was added."),
     ("changed", "The changes were saved."),
     ("role", "The role was changed. Their sign-ins of before have ended."),
@@ -27,6 +27,7 @@ const DONE: [(&str, &str); 23] = [
     ("enabled", "It was enabled again."),
     ("person-disabled", "The account was disabled. Every sign-in and every token of it stopped working."),
     ("person-enabled", "The account was enabled again."),
+    ("invited", "The invitation is on its way to their address. Its link works once, for an hour."),
     ("signed-out", "They were signed out everywhere."),
     ("factors", "Their second factors were taken away. They sign in with their password alone now."),
     ("deleted", "It was deleted."),

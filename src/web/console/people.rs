@@ -115,19 +115,15 @@ pub(in crate::web) async fn invite(app: Node, req: HttpRequest, payload: Payload
         claims: serde_json::Map::new(),
         password: None,
     };
-    let user = match people::add(&app, &by, person).await {
-        Ok(user) => user,
+    let invited = match people::invite(&app, &by, person).await {
+        Ok(invited) => invited,
         Err(PersonError::Error(error)) => return refuse::page(&req, &error),
         Err(PersonError::Field { field, problem }) => {
             return form_page(&app, &req, &seat, &form, Some((field, problem)));
         }
         Err(other) => return form_page(&app, &req, &seat, &form, Some(("role", other.to_string()))),
     };
-    match people::password_link(&app, &by, user.id).await {
-        Ok(token) => super::person::with_link(&app, &req, &seat, user, token.reveal()).await,
-        Err(PersonError::Error(error)) => refuse::page(&req, &error),
-        Err(_) => page::see(&below(HERE, &user.id.to_string()), "added"),
-    }
+    super::person::invited(&app, &req, &seat, invited).await
 }
 
 fn form_page(
@@ -150,7 +146,11 @@ fn form_page(
     if let Some((field, problem)) = problem {
         act.refuse(field, problem);
     }
-    let lead = "They set their password by a link that works once, for an hour.";
+    let lead = if app.mail.is_on() {
+        "They get a mail with a link that works once, for an hour, and set their password by it."
+    } else {
+        "They set their password by a link that works once, for an hour."
+    };
     let mut page = desk(app, req, seat, HERE, ("Invite somebody", lead));
     page.above = Some((HERE, "People"));
     page.sections = vec![Section { acts: vec![act], ..Section::default() }];

@@ -7,7 +7,7 @@ use super::page::{absent, answer, below, desk, see, with};
 use super::people::{HERE, roles, state};
 use crate::account::role::Role;
 use crate::account::user::User;
-use crate::flow::people::{self, PersonError};
+use crate::flow::people::{self, Invited, PersonError};
 use crate::store::users;
 use crate::web::pages::desk::{Act, Field, Kind, Piece, Section, Tone, at, code, say, text};
 use crate::web::seat::{Seat, posted_fresh, seat};
@@ -54,7 +54,14 @@ pub(in crate::web) async fn change(
         "sign-out" => people::end_sessions(&app, &by, user.id).await.map(|()| "signed-out"),
         "factors" => people::reset_factors(&app, &by, user.id).await.map(|()| "factors"),
         "link" => match people::password_link(&app, &by, user.id).await {
-            Ok(token) => return with_link(&app, &req, &seat, user, token.reveal()).await,
+            Ok(token) => {
+                let link = with(&format!("{}/set-password", app.issuer()), &[("token", token.reveal())]);
+                return shown(&app, &req, &seat, user, Some(link), None).await;
+            }
+            Err(error) => Err(error),
+        },
+        "invite" => match people::resend_invite(&app, &by, &user).await {
+            Ok(again) => return invited(&app, &req, &seat, again).await,
             Err(error) => Err(error),
         },
         _ => return see(&path, "stale"),
@@ -78,16 +85,17 @@ fn nobody(app: &Node, req: &HttpRequest, seat: &Seat) -> HttpResponse {
     absent(req, page, "Nobody has this id.")
 }
 
-/// The person with a link that is to be handed over, shown this once.
-pub(super) async fn with_link(
+/// The person who was invited: by mail, or with a link that is to be handed over, shown this once.
+pub(super) async fn invited(
     app: &Node,
     req: &HttpRequest,
     seat: &Seat,
-    user: User,
-    token: &str,
+    Invited { user, link }: Invited,
 ) -> HttpResponse {
-    let link = with(&format!("{}/set-password", app.issuer()), &[("token", token)]);
-    shown(app, req, seat, user, Some(link), None).await
+    match link {
+        Some(link) => shown(app, req, seat, user, Some(link), None).await,
+        None => see(&below(HERE, &user.id.to_string()), "invited"),
+    }
 }
 
 async fn shown(
@@ -147,8 +155,10 @@ async fn shown(
     });
     let may = seat.role().may_change(user.role);
     if may {
-        page.sections
-            .push(Section { acts: acts(&user, seat, facts.second_factor), ..Section::headed("Change") });
+        page.sections.push(Section {
+            acts: acts(&user, seat, (facts.second_factor, app.mail.is_on())),
+            ..Section::headed("Change")
+        });
     } else {
         let about = vec![vec![say("Only an owner changes the account of an owner.")]];
         page.sections.push(Section { about, ..Section::default() });
@@ -170,7 +180,7 @@ async fn shown(
     answer(req, &page)
 }
 
-fn acts(user: &User, seat: &Seat, second_factor: bool) -> Vec<Act> {
+fn acts(user: &User, seat: &Seat, (second_factor, mail): (bool, bool)) -> Vec<Act> {
     let path = below(HERE, &user.id.to_string());
     let act = |name: &str, button| Act::new(path.clone(), format!("person-{name}"), name, button);
     let is_self = user.id == seat.user().id;
@@ -181,6 +191,13 @@ fn acts(user: &User, seat: &Seat, second_factor: bool) -> Vec<Act> {
             .fold("Change the role")
             .about(vec![say("Their sign-ins end, so that the new role counts from the next one on.")]),
     ];
+    if people::waits(user) && mail && user.email.is_some() {
+        acts.push(
+            act("invite", "Send it again")
+                .fold("Send the invitation again")
+                .about(vec![say("A new link goes to their address. The one of before stops working.")]),
+        );
+    }
     if user.is_active() {
         acts.push(act("link", "Make a link").fold("Send a link to set a password").about(vec![say(
             "A link that sets a new password, once, within an hour. Links of before stop working.",
