@@ -202,7 +202,16 @@ fn same_form(reply: &Reply, typed: &str) -> (u16, String, Vec<(String, String)>)
     let form = reply.form(&[("username", typed)]);
     let token = form.fields.iter().find(|(name, _)| name == "csrf_token").unwrap().1.clone();
     assert!(reply.text.contains("aria-invalid"), "{}", reply.text);
-    let text = reply.text.replace(&token, "TOKEN").replace(&format!("value=\"{typed}\""), "value=\"NAME\"");
+    // A challenge for passkeys is made anew for each page, whoever is named.
+    let text = ["name=\"challenge\" value=\"", "challenge&#34;:&#34;"].iter().fold(
+        reply.text.clone(),
+        |text, before| {
+            let (head, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before}: {text}"));
+            let end = rest.find(['"', '&']).unwrap();
+            format!("{head}{before}CHALLENGE{}", &rest[end..])
+        },
+    );
+    let text = text.replace(&token, "TOKEN").replace(&format!("value=\"{typed}\""), "value=\"NAME\"");
     let mut headers: Vec<(String, String)> = reply
         .headers
         .iter()
