@@ -53,7 +53,7 @@ pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, Pe
 /// Sends a new invitation to somebody who has not set a password yet; the one of before stops working.
 pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, PersonError> {
     let now = app.now();
-    let (id, invitation) = (user.id, invitation(app, user, now));
+    let (id, email, invitation) = (user.id, user.email.clone(), invitation(app, user, now));
     let new = invitation.clone();
     let act = Act::Did(Name::UserLinkMade, id.to_string().into(), json!({ "purpose": "invite" }));
     let (record, by) = (Record::new(app, &act, by, now), by.clone());
@@ -62,13 +62,16 @@ pub async fn resend_invite(app: &App, by: &By, user: &User) -> Result<Invited, P
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        if !waits(&found) {
+        // As they are now: the letter is written to the address of before.
+        if !waits(&found) || found.email != email {
             return Ok(Err(PersonError::Field {
                 field: "user",
                 problem: "only who is active and has set no password yet is invited again".to_owned(),
             }));
         }
         links::void(conn, LinkPurpose::Invite, Some(id), now)?;
+        // Where the server sent no mail before, a link was shown to set a password by.
+        links::void(conn, LinkPurpose::SetPassword, Some(id), now)?;
         links::insert(conn, &new.link)?;
         new.post.put(conn)?;
         Ok(Ok(()))
