@@ -11,6 +11,7 @@ use crate::base::time::Timestamp;
 use crate::flow::audit::{Act, By, Record};
 use crate::flow::authorize::{self, Pending};
 use crate::flow::caller::{Browser, Caller};
+use crate::flow::mail::{self, Post, SecurityChange};
 use crate::flow::session::is_live;
 use crate::flow::sign_in::throttle::{self, Keys};
 use crate::oauth::error::OAuthError;
@@ -75,6 +76,13 @@ pub async fn begin(
     };
     let (user_id, old_hash) = (user.id, user.password.clone());
     let (keys, new_hash) = (begin.keys, begin.rehashed);
+    // As for throttling: a browser that shows no cookie of theirs is not known.
+    let is_known = browser.device.as_deref() == Some(device_cookie(app, user.id).as_str());
+    let news = if is_known {
+        Post::default()
+    } else {
+        mail::tell_security_change(app, user, SecurityChange::NewDevice, caller, now)
+    };
     let record = Record::new(app, &Act::SignedIn(user.id), &By::anybody(caller), now);
     let write = move |conn: &mut Conn| {
         if let Some(keys) = &keys {
@@ -100,10 +108,15 @@ pub async fn begin(
             }
             None => {}
         }
+        // Nobody is told of their very first sign-in: every browser is new then.
+        if news.is_some() && users::facts(conn, &[user_id])?.values().any(|f| f.last_sign_in.is_some()) {
+            news.put(conn)?;
+        }
         sessions::begin(conn, &row)?;
         Ok(row.id)
     };
     let session = record.with(app, write).await?;
+    app.mail.wake();
     metrics::counter!("cnx_sign_ins_total", "outcome" => "signed_in").increment(1);
     Ok(SignedIn {
         cookie,
