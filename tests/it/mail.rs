@@ -13,7 +13,7 @@ use cnx::store::mails;
 
 use crate::nodes::second_node;
 use crate::tls::certificates;
-use crate::world::{On, Smtp, World, by, free_port, on_both};
+use crate::world::{Browser, On, Smtp, World, by, free_port, on_both};
 
 fn person(username: &str) -> NewPerson {
     NewPerson {
@@ -138,6 +138,34 @@ on_both! {
         assert!(page.status == 200 && page.text.contains("sends no mail") && !page.text.contains("<form"), "{}", page.text);
         assert!(world.get("/sign-in").await.text.contains("Your administrator can send you a link"));
         assert_eq!(world.get("/dev/mail").await.status, 404, "there is no such page");
+    }
+
+    async fn a_sign_in_with_a_new_browser_is_told_once(world: World) {
+        let world = world.with_mail_folder().await;
+        world.add_user("ada").await;
+        let signs_in = async |browser: &Browser| {
+            let page = browser.open("/sign-in").await;
+            assert_eq!(browser.sign_in(&page, "ada").await.status, 303);
+        };
+        // Every browser is new at the very first sign-in.
+        let (desk, phone) = (world.browser(), world.browser());
+        signs_in(&desk).await;
+        signs_in(&desk).await;
+        world.mails(0).await;
+        signs_in(&phone).await;
+        let told = world.last_mail(1).await;
+        assert_eq!(told.to, "ada@example.com");
+        assert!(told.text.contains("with a new browser") && told.text.contains("127.0.0.1"), "{}", told.text);
+        signs_in(&phone).await;
+        signs_in(&desk).await;
+        world.mails(1).await;
+        // Whose sign-ins were forgotten long ago is told all the same.
+        let bob = world.add_user("bob").await;
+        world.advance(31 * 86_400);
+        let browser = world.browser();
+        let page = browser.open("/sign-in").await;
+        browser.sign_in(&page, &bob.username).await;
+        assert_eq!(world.last_mail(2).await.to, "bob@example.com");
     }
 
     async fn in_development_mail_is_written_and_shown(world: World) {

@@ -18,6 +18,9 @@ use crate::oauth::error::OAuthError;
 use crate::store::sessions::{self, SessionRow};
 use crate::store::{Conn, families, users};
 
+/// So old is an account that its sign-ins may be forgotten, in seconds.
+const A_MONTH: i64 = 30 * 86_400;
+
 /// Who proved who they are, and how.
 #[derive(Debug)]
 pub struct Begin<'a> {
@@ -83,6 +86,8 @@ pub async fn begin(
     } else {
         mail::tell_security_change(app, user, SecurityChange::NewDevice, caller, now)
     };
+    // Nobody is told of their very first sign-in, for every browser is new then. Sign-ins are not kept for ever: who was away for long is told.
+    let is_old = now.since(user.created_at) > A_MONTH;
     let record = Record::new(app, &Act::SignedIn(user.id), &By::anybody(caller), now);
     let write = move |conn: &mut Conn| {
         if let Some(keys) = &keys {
@@ -108,8 +113,9 @@ pub async fn begin(
             }
             None => {}
         }
-        // Nobody is told of their very first sign-in: every browser is new then.
-        if news.is_some() && users::facts(conn, &[user_id])?.values().any(|f| f.last_sign_in.is_some()) {
+        if news.is_some()
+            && (is_old || users::facts(conn, &[user_id])?.values().any(|f| f.last_sign_in.is_some()))
+        {
             news.put(conn)?;
         }
         sessions::begin(conn, &row)?;
