@@ -177,4 +177,27 @@ mod tests {
         }
         assert_eq!(of("b:c a:b b:c").to_string(), "a:b b:c");
     }
+
+    use proptest::prelude::*;
+
+    /// Words over so few names that they meet.
+    fn words() -> impl Strategy<Value = Permissions> {
+        prop::collection::vec("[ab*]:[rw*]|\\*", 1..5).prop_map(|words| of(&words.join(" ")))
+    }
+
+    proptest! {
+        /// Who gives what they contain gives nothing that they may not do themselves, however often it is handed on.
+        #[test]
+        fn what_is_handed_on_never_widens(most in words(), less in words(), least in words()) {
+            for wanted in ["a:r", "a:w", "b:r", "b:w", "c:r", "a:x", "c:x"] {
+                if most.contains(&less) {
+                    prop_assert!(most.covers(wanted) || !less.covers(wanted), "{most} {less} {wanted}");
+                }
+                if most.contains(&less) && less.contains(&least) {
+                    prop_assert!(most.covers(wanted) || !least.covers(wanted), "{most} {less} {least} {wanted}");
+                }
+            }
+            prop_assert!(most.contains(&most));
+        }
+    }
 }

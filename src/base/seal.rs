@@ -261,4 +261,20 @@ mod tests {
         let vault = Vault::new(&Secret::new([7; 32]));
         assert_ne!(vault.mac(MacPurpose::Csrf, &[b"ab", b"c"]), vault.mac(MacPurpose::Csrf, &[b"a", b"bc"]));
     }
+
+    proptest::proptest! {
+        /// What is sealed for one purpose opens for it, and for no other; nothing else opens at all.
+        #[test]
+        fn purposes_do_not_mix(text: String, noise: Vec<u8>, seed: u64) {
+            let vault = Vault::new(&Secret::new([7; 32]));
+            for (n, purpose) in Purpose::ALL.into_iter().enumerate() {
+                let sealed = vault.seal(purpose, &text, &Entropy::seeded(seed));
+                for (m, other) in Purpose::ALL.into_iter().enumerate() {
+                    let opened = vault.open::<String>(other, &sealed);
+                    proptest::prop_assert_eq!(opened, (n == m).then(|| text.clone()));
+                }
+                proptest::prop_assert_eq!(vault.open_bytes(purpose, &noise), None);
+            }
+        }
+    }
 }

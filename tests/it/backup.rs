@@ -13,7 +13,7 @@ use crate::process::Place;
 use crate::world::{CALLBACK, PASSWORD, TestClient, Tokens};
 
 /// A server with a person and a client that is hers.
-fn settled(place: &Place) -> TestClient {
+pub fn settled(place: &Place) -> TestClient {
     place.json_with(&["user", "add", "ada@example.com", "--password-stdin"], Some(PASSWORD));
     let scope = "openid email profile offline_access";
     client_of(&place.json(&["client", "add", "App", "--redirect-uri", CALLBACK, "--scope", scope]))

@@ -32,6 +32,7 @@ mod console_people;
 mod cors;
 mod dev;
 mod exchange;
+mod faults_disk;
 mod faults_load;
 mod faults_migration;
 mod faults_postgres;
