@@ -3,7 +3,6 @@
 //! Each thread counts in a place of its own, so that no request waits for another.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use super::App;
 use crate::api_key::format::PublicId;
 use crate::api_key::plan::Class;
 use crate::base::id::ClientId;
+use crate::base::quick::QuickMap;
 use crate::base::time::Timestamp;
 use crate::store::usage::{Count, hour_of};
 
@@ -87,7 +87,7 @@ impl Slot {
 /// Counts that wait to be written down.
 #[derive(Debug, Default)]
 pub struct Counts {
-    fresh: [Mutex<HashMap<Slot, i64>>; SHARDS],
+    fresh: [Mutex<QuickMap<Slot, i64>>; SHARDS],
     /// What could not be written yet.
     late: Mutex<Vec<Count>>,
 }
@@ -121,7 +121,7 @@ impl App {
 
     /// Takes what was not written down yet, with the sums of all keys and all apps, sorted.
     pub fn take_counts(&self) -> Vec<Count> {
-        let mut slots: HashMap<Slot, i64> = HashMap::new();
+        let mut slots = QuickMap::<Slot, i64>::default();
         for shard in &self.counts.fresh {
             let taken = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             for (slot, requests) in taken {

@@ -14,6 +14,7 @@ use crate::api_key::key::ApiKey;
 use crate::api_key::plan::Plan;
 use crate::base::fault::Fault;
 use crate::base::id::{ClientId, OrganizationId};
+use crate::base::quick::QuickMap;
 use crate::base::seal::Purpose;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -88,8 +89,8 @@ pub struct Snapshots {
     clients: ArcSwap<Clients>,
     accounts: ArcSwap<Accounts>,
     /// By id, and changed in place: there may be very many.
-    api_keys: RwLock<HashMap<PublicId, Arc<ApiKey>>>,
-    plans: ArcSwap<HashMap<OrganizationId, Plan>>,
+    api_keys: RwLock<QuickMap<PublicId, Arc<ApiKey>>>,
+    plans: ArcSwap<QuickMap<OrganizationId, Plan>>,
     presence: ArcSwap<Presence>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
@@ -213,7 +214,7 @@ impl App {
     async fn load_organizations(&self) -> Result<(), StoreError> {
         let read = |conn: &mut Conn| Ok((organizations::plans(conn)?, organizations::presence(conn)?));
         let (plans, presence) = self.store.read(read).await?;
-        self.snapshots.plans.store(Arc::new(plans));
+        self.snapshots.plans.store(Arc::new(plans.into_iter().collect()));
         self.snapshots.presence.store(Arc::new(presence));
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! When keys were last used, until a job writes it down: a request notes it here and writes nothing (pitfall 10).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
 use crate::api_key::format::PublicId;
 use crate::api_key::key::LastUse;
+use crate::base::quick::QuickMap;
 use crate::base::secret::Fingerprint;
 use crate::base::time::Timestamp;
 use crate::store::key_uses::{Renewed, Use};
@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 
 /// Uses that wait to be written down, and those of the last minute, so that a busy key is noted once in it.
 #[derive(Debug, Default)]
-pub struct Uses([Mutex<HashMap<Fingerprint, Noted>>; SHARDS]);
+pub struct Uses([Mutex<QuickMap<Fingerprint, Noted>>; SHARDS]);
 
 #[derive(Debug)]
 struct Noted {

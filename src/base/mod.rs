@@ -11,6 +11,7 @@ pub mod fault;
 pub mod id;
 pub mod json;
 pub mod proof;
+pub mod quick;
 pub mod seal;
 pub mod secret;
 pub mod time;

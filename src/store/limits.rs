@@ -4,7 +4,7 @@
 //! When Redis is away each server limits by itself, never not at all, and `cnx_limits_fallback_total` says so.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, PoisonError};
 
 use redis::{Script, ScriptInvocation};
@@ -14,6 +14,7 @@ use super::redis_link::RedisLink;
 use crate::api_key::format::PublicId;
 use crate::api_key::plan::Class;
 use crate::api_key::window::{Standing, Window};
+use crate::base::quick::{QuickMap, RandomState};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 
@@ -165,7 +166,7 @@ impl Limits {
 /// Limits in this process.
 #[derive(Debug)]
 struct Memory {
-    windows: Vec<Mutex<HashMap<(PublicId, Class), Window>>>,
+    windows: Vec<Mutex<QuickMap<(PublicId, Class), Window>>>,
     /// Leases by key: id and the second in which each ends.
     leases: Mutex<HashMap<PublicId, HashMap<String, i64>>>,
     hasher: RandomState,
@@ -176,7 +177,7 @@ impl Default for Memory {
         Self {
             windows: (0..SHARDS).map(|_| Mutex::default()).collect(),
             leases: Mutex::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The edge that every request passes: its id, the headers of every answer, CORS, a caught panic, one log line, one metric.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ use futures_util::FutureExt as _;
 use super::{Class, Node, cors, refuse, row, seat, unread};
 use crate::app::App;
 use crate::base::encoding::base62;
+use crate::base::quick::QuickMap;
 
 /// The id of a request: in its answer, its log lines and its error page.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ pub(super) fn panicked(app: &App, id: &RequestId, route: &'static str) -> Error 
 thread_local! {
     /// The histograms of this thread's answers: as many as there are addresses, methods and statuses. Looked up once each, for whoever
     /// gathers metrics is there before a request is.
-    static TIMES: RefCell<HashMap<(&'static str, &'static str, u16), metrics::Histogram>> = RefCell::default();
+    static TIMES: RefCell<QuickMap<(&'static str, &'static str, u16), metrics::Histogram>> = RefCell::default();
 }
 
 /// One line and one metric. The line holds the route's pattern and no query: codes and tokens travel there (S-H14).

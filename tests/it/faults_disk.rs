@@ -39,7 +39,12 @@ async fn a_full_disk_loses_nothing_and_goes_on_when_there_is_room_f3() {
             tokens = Tokens::of(&reply);
             continue;
         }
-        assert_eq!((reply.status, reply.error().as_str()), (503, "temporarily_unavailable"), "{}", reply.text);
+        assert_eq!(
+            (reply.status, reply.error().as_str()),
+            (503, "temporarily_unavailable"),
+            "{}",
+            reply.text
+        );
         assert!(reply.header("retry-after").is_some());
         refused += 1;
         if refused == 5 {

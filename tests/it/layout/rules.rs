@@ -48,6 +48,7 @@ const HOMES: &[(&str, &[&str], bool)] = &[
     ("askama", &["web/"], true),
     ("figment", &["config/"], true),
     ("clap", &["cli/", "main.rs"], true),
+    ("foldhash", &["base/"], true),
     ("chrono", &["base/"], true),
     ("uuid", &["base/"], true),
     ("ring", &["base/", "jose/"], true),
@@ -60,7 +61,7 @@ const HOMES: &[(&str, &[&str], bool)] = &[
 
 /// What the two pure floors may name at all; everything above is bound by `HOMES` only.
 const PURE: &[(u8, &[&str])] = &[
-    (0, &["ring", "uuid", "chrono", "serde", "serde_json", "zeroize", "base64", "thiserror"]),
+    (0, &["foldhash", "ring", "uuid", "chrono", "serde", "serde_json", "zeroize", "base64", "thiserror"]),
     (
         1,
         &[
