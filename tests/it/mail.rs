@@ -144,6 +144,7 @@ on_both! {
         let world = world.with_mail_folder().await;
         world.add_user("ada").await;
         let signs_in = async |browser: &Browser| {
+            browser.cookies.lock().unwrap().remove("cnx_session");
             let page = browser.open("/sign-in").await;
             assert_eq!(browser.sign_in(&page, "ada").await.status, 303);
         };
