@@ -29,6 +29,8 @@ const SIDEWAYS: &[(&str, &str)] = &[("app", "config")];
 /// Crates with one home: (crate, where it may be named, whether test code is bound too).
 const HOMES: &[(&str, &[&str], bool)] = &[
     ("actix_web", &["web/", "serve.rs", "lib.rs"], true),
+    ("actix_http", &["web/"], true),
+    ("actix_service", &["serve.rs"], true),
     ("diesel", &["store/"], true),
     ("diesel_migrations", &["store/"], true),
     ("libsqlite3_sys", &["store/"], true),
