@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::base::fault::Fault;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::store::links::LinkPurpose;
 use crate::store::{Conn, StoreError, factors, links, sessions, users};
@@ -193,29 +194,30 @@ pub async fn add(app: &App, by: &By, person: NewPerson) -> Result<User, PersonEr
     }
     let (row, now) = (user.clone(), app.now());
     let (record, by) = (Record::new(app, &added(&user), by, now), by.clone());
-    let write = move |conn: &mut Conn| {
-        if let Err(refused) = may_add(conn, &by, row.role)? {
-            return Ok(Err(refused));
-        }
-        users::insert(conn, &row)?;
-        if row.is_admin() {
-            // The link that makes the first administrator has nothing to make any more, and never again.
-            links::void(conn, LinkPurpose::SetUp, None, now)?;
-        }
-        Ok(Ok(()))
-    };
+    let write = move |conn: &mut Conn| insert(conn, &by, &row, now);
     record.if_allowed(app, write).await??;
     Ok(user)
 }
 
-/// Whether whoever acts may add somebody with this role: nobody gives more than they may.
-fn may_add(conn: &mut Conn, by: &By, role: Role) -> Result<Result<(), PersonError>, StoreError> {
-    let Some(who) = by.who() else { return Ok(Ok(())) };
-    let own = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
-    if own.is_some_and(|own| own.may_give(Role::Member, role)) {
-        return Ok(Ok(()));
+/// Adds a person, if whoever acts may give them their role: nobody gives more than they may.
+fn insert(
+    conn: &mut Conn,
+    by: &By,
+    row: &User,
+    now: Timestamp,
+) -> Result<Result<(), PersonError>, StoreError> {
+    if let Some(who) = by.who() {
+        let own = users::find(conn, who)?.filter(User::is_active).map(|actor| actor.role);
+        if !own.is_some_and(|own| own.may_give(Role::Member, row.role)) {
+            return Ok(Err(PersonError::NotAllowed("only an owner makes owners")));
+        }
     }
-    Ok(Err(PersonError::NotAllowed("only an owner makes owners")))
+    users::insert(conn, row)?;
+    if row.is_admin() {
+        // The link that makes the first administrator has nothing to make any more, and never again.
+        links::void(conn, LinkPurpose::SetUp, None, now)?;
+    }
+    Ok(Ok(()))
 }
 
 /// That a person was added: by id, since the log outlives the account.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{NewPerson, PersonError, added, check, hold, may_add};
+use super::{NewPerson, PersonError, added, check, hold, insert};
 use crate::account::role::Role;
 use crate::account::user::User;
 use crate::app::App;
@@ -34,12 +34,8 @@ pub async fn invite(app: &App, by: &By, person: NewPerson) -> Result<Invited, Pe
     let (row, new) = (user.clone(), invitation.clone());
     let (record, by) = (Record::new(app, &added(&user), by, now), by.clone());
     let write = move |conn: &mut Conn| {
-        if let Err(refused) = may_add(conn, &by, row.role)? {
+        if let Err(refused) = insert(conn, &by, &row, now)? {
             return Ok(Err(refused));
-        }
-        users::insert(conn, &row)?;
-        if row.is_admin() {
-            links::void(conn, LinkPurpose::SetUp, None, now)?;
         }
         links::insert(conn, &new.link)?;
         new.post.put(conn)?;
