@@ -69,7 +69,8 @@ pub struct App {
     uses: Uses,
     counts: Counts,
     refusals: Refusals,
-    fetcher: Fetcher,
+    /// Fetches what others publish.
+    pub fetcher: Fetcher,
     remote_keys: RemoteKeys,
     snapshots: Snapshots,
     draining: AtomicBool,

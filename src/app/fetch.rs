@@ -129,17 +129,52 @@ impl Fetcher {
 
     /// Fetches a JSON document of at most `limit` bytes.
     pub async fn json(&self, address: &str, limit: usize) -> Result<Fetched, FetchError> {
-        let fetched = tokio::time::timeout(PATIENCE, self.fetch(address, limit)).await;
+        self.counted(self.fetch(address, limit, Client::get::<Url>)).await
+    }
+
+    /// The same, for whoever this token is of.
+    pub async fn json_for(&self, address: &str, token: &str, limit: usize) -> Result<Fetched, FetchError> {
+        self.counted(self.fetch(address, limit, |client, url| client.get(url).bearer_auth(token))).await
+    }
+
+    /// Posts a form, as whoever `basic` says, and reads the JSON document of at most `limit` bytes that answers it.
+    pub async fn form(
+        &self,
+        address: &str,
+        fields: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Fetched, FetchError> {
+        let post = |client: &Client, url| {
+            let post = client.post(url).form(fields);
+            match basic {
+                Some((name, secret)) => post.basic_auth(name, Some(secret)),
+                None => post,
+            }
+        };
+        self.counted(self.fetch(address, limit, post)).await
+    }
+
+    async fn counted(
+        &self,
+        fetch: impl Future<Output = Result<Fetched, FetchError>>,
+    ) -> Result<Fetched, FetchError> {
+        let fetched = tokio::time::timeout(PATIENCE, fetch).await;
         let fetched = fetched.unwrap_or(Err(FetchError::TooSlow));
         let outcome = if fetched.is_ok() { "ok" } else { "failed" };
         metrics::counter!("cnx_outbound_fetches_total", "outcome" => outcome).increment(1);
         fetched
     }
 
-    async fn fetch(&self, address: &str, limit: usize) -> Result<Fetched, FetchError> {
+    async fn fetch(
+        &self,
+        address: &str,
+        limit: usize,
+        request: impl FnOnce(&Client, Url) -> reqwest::RequestBuilder,
+    ) -> Result<Fetched, FetchError> {
         let url = self.permitted(address).ok_or(FetchError::Forbidden)?;
         let _seat = self.seats.acquire().await.map_err(|_| FetchError::Unreachable)?;
-        let asked = self.client.get(url).header(ACCEPT, "application/json").send().await;
+        let asked = request(&self.client, url).header(ACCEPT, "application/json").send().await;
         let mut answer =
             asked.map_err(|e| if e.is_timeout() { FetchError::TooSlow } else { FetchError::Unreachable })?;
         if answer.status().as_u16() != 200 {

@@ -38,10 +38,14 @@ pub enum Purpose {
     HalfSignIn,
     /// A challenge for a passkey: what it is for, and what the answer is checked against.
     PasskeyChallenge,
+    /// A sign-in that is under way at another provider: what its answer is held to.
+    Elsewhere,
+    /// Our secret at another provider, in its row.
+    ProviderSecret,
 }
 
 impl Purpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Code,
         Self::Pending,
         Self::AccessToken,
@@ -52,6 +56,8 @@ impl Purpose {
         Self::Totp,
         Self::HalfSignIn,
         Self::PasskeyChallenge,
+        Self::Elsewhere,
+        Self::ProviderSecret,
     ];
 
     const fn label(self) -> &'static str {
@@ -66,6 +72,8 @@ impl Purpose {
             Self::Totp => "cnx seal totp v1",
             Self::HalfSignIn => "cnx seal half sign-in v1",
             Self::PasskeyChallenge => "cnx seal passkey challenge v1",
+            Self::Elsewhere => "cnx seal sign-in elsewhere v1",
+            Self::ProviderSecret => "cnx seal provider secret v1",
         }
     }
 }

@@ -26,6 +26,7 @@ mod dev;
 mod doctor;
 mod doctor_checks;
 mod duration;
+mod identity_provider;
 mod inert;
 mod key;
 mod logs;
@@ -90,6 +91,9 @@ enum Command {
     /// Outside issuers whose tokens speak for a service account: add, list, remove
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Other providers through which people may sign in: add, list, disable, enable, remove
+    #[command(subcommand)]
+    IdentityProvider(identity_provider::Command),
     /// The audit log: look at the newest events, verify that nothing was changed, export
     #[command(subcommand)]
     Audit(audit::Command),
@@ -123,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(command) => key::run(&context, command),
         Command::Organization(command) => organization::run(&context, command),
         Command::Trust(command) => trust::run(&context, command),
+        Command::IdentityProvider(command) => identity_provider::run(&context, command),
         Command::Audit(command) => audit::run(&context, command),
         Command::SigningKey(command) => signing_key::run(&context, command),
     };

@@ -70,6 +70,10 @@ pub enum SecurityChange {
     RecoveryCodesMade,
     /// A sign-in from a browser that the person did not sign in with before.
     NewDevice,
+    /// An account at another provider opens this one now.
+    IdentityAdded,
+    /// It opens it no more.
+    IdentityRemoved,
 }
 
 /// What a link is sent for.

@@ -12,6 +12,8 @@ pub mod check;
 pub mod clients;
 pub mod connected_apps;
 pub mod explain;
+pub mod identities;
+pub mod identity_providers;
 pub mod introspect;
 pub mod key_list;
 pub mod key_practices;

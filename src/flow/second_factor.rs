@@ -41,14 +41,15 @@ pub enum Means {
 }
 
 impl Means {
-    /// What the session tells of it, behind a password (RFC 8176). No value of the registry is a code on paper.
-    pub fn amr(self) -> Vec<String> {
+    /// What the session tells of it, behind a password or behind something that the registry has no value for (RFC 8176). It has none for a
+    /// code on paper either.
+    pub fn amr(self, after_password: bool) -> Vec<String> {
         let words: &[&str] = match self {
             Self::Totp => &["pwd", "otp", "mfa"],
             Self::RecoveryCode => &["pwd", "mfa"],
             Self::Passkey => &["pwd", "pop", "user", "mfa"],
         };
-        words.iter().map(|word| (*word).to_owned()).collect()
+        words.iter().filter(|word| after_password || **word != "pwd").map(|word| (*word).to_owned()).collect()
     }
 }
 
@@ -107,9 +108,10 @@ pub async fn add_totp(
     let fingerprint = app.vault.fingerprint(MacPurpose::Session, cookie.reveal());
     let told = mail::tell_security_change(app, user, SecurityChange::TotpAdded, caller, now);
     let (id, session) = (user.id, live.session.id);
+    let by_password = live.session.amr.iter().any(|word| word == "pwd");
     let done = record(app, by, user, Name::UserTotpAdded, now)
         .if_done(app, move |conn| {
-            let proof = (Means::Totp.amr(), ACR_MFA);
+            let proof = (Means::Totp.amr(by_password), ACR_MFA);
             if !sessions::renew(conn, session, &fingerprint, (&proof.0, proof.1), now)? {
                 return Ok(false);
             }

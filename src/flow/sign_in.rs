@@ -9,3 +9,4 @@ pub mod password;
 pub mod second_step;
 pub mod select_account;
 pub mod throttle;
+pub mod upstream;

@@ -107,6 +107,11 @@ pub fn verify<C: DeserializeOwned>(
     serde_json::from_slice(&parts.claims).ok().map(Verified::vouch)
 }
 
+/// The name of the key that a token says it was signed with, unchecked: it tells which key set is new enough.
+pub fn kid_of(token: &str) -> Option<String> {
+    Parts::read(token)?.header.kid
+}
+
 /// What somebody else may have signed with.
 #[derive(Clone, Copy)]
 pub enum Foreign<'a> {

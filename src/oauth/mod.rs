@@ -33,5 +33,6 @@ pub mod scope;
 pub mod service_account;
 pub mod token_request;
 pub mod trust;
+pub mod upstream;
 pub mod user_info;
 mod web_address;

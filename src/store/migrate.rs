@@ -48,6 +48,7 @@ const KNOWN: &[Known] = known! {
     "20261126010000" => "2026-11-26-010000_organization_burst",
     "20261126020000" => "2026-11-26-020000_audit",
     "20261126030000" => "2026-11-26-030000_people",
+    "20261127000000" => "2026-11-27-000000_identity_providers",
 };
 
 /// Diesel's own table of what was applied.

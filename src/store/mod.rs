@@ -16,6 +16,8 @@ pub mod counters;
 pub mod error;
 pub mod factors;
 pub mod families;
+pub mod identities;
+pub mod identity_providers;
 mod integrity;
 pub mod key_uses;
 pub mod limits;

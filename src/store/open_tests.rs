@@ -208,7 +208,7 @@ fn indexes(conn: &mut Conn) -> BTreeSet<String> {
 fn both_databases_have_the_same_tables_columns_nullability_and_indexes() {
     let lite = World::sqlite();
     let ours = lite.read(|c| Ok((columns(c), indexes(c)))).unwrap();
-    assert_eq!(ours.0.iter().map(|c| c.table.as_str()).collect::<BTreeSet<_>>().len(), 25);
+    assert_eq!(ours.0.iter().map(|c| c.table.as_str()).collect::<BTreeSet<_>>().len(), 27);
     let Some(world) = World::postgres() else { return };
     let theirs = world.read(|c| Ok((columns(c), indexes(c)))).unwrap();
     assert_eq!(ours, theirs);
@@ -220,6 +220,12 @@ fn every_migration_can_be_undone() {
         world
             .write(|c| {
                 let newest_first = [
+                    (
+                        include_str!("../../migrations/sqlite/2026-11-27-000000_identity_providers/down.sql"),
+                        include_str!(
+                            "../../migrations/postgres/2026-11-27-000000_identity_providers/down.sql"
+                        ),
+                    ),
                     (
                         include_str!("../../migrations/sqlite/2026-11-26-030000_people/down.sql"),
                         include_str!("../../migrations/postgres/2026-11-26-030000_people/down.sql"),

@@ -26,6 +26,8 @@ pub enum SpentKind {
     HalfSignIn = 22,
     /// A challenge that a passkey answered.
     PasskeyChallenge = 23,
+    /// A sign-in that was under way at another provider.
+    Elsewhere = 24,
 }
 
 impl SpentKind {

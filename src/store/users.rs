@@ -102,6 +102,12 @@ pub fn find_by_login(conn: &mut Conn, login: &Login) -> Result<Option<User>, Sto
     row.map(user).transpose()
 }
 
+/// Whose address this is, where they showed that it is theirs.
+pub fn find_by_verified_email(conn: &mut Conn, address: &str) -> Result<Option<User>, StoreError> {
+    let found = find_by_login(conn, &Login::Email(address.to_owned()))?;
+    Ok(found.filter(|user| user.email_verified))
+}
+
 /// Up to `limit` people in the order of their user names, those after `after`.
 pub fn list(conn: &mut Conn, after: Option<&str>, limit: i64) -> Result<Vec<User>, StoreError> {
     let rows: Rows<Row> = users::table

@@ -38,7 +38,7 @@ pub use self::front::Front;
 pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
-use self::sign_in::{consent, link, passkey, password, second_step, select_account};
+use self::sign_in::{consent, link, passkey, password, second_step, select_account, upstream};
 use crate::account::role::Role;
 use crate::app::App;
 
@@ -175,6 +175,8 @@ routes! {
     "/account/passkeys"                       Page for Member { GET account::passkeys::show, POST account::passkeys::add }
     "/account/passkeys/rename"                Page for Member { POST account::passkeys::rename }
     "/account/passkeys/remove"                Page for Member { POST account::passkeys::remove }
+    "/account/identities"                     Page for Member { POST account::identities::add }
+    "/account/identities/remove"              Page for Member { POST account::identities::remove }
     "/account/password"                       Page for Member { GET account::password::show, POST account::password::submit }
     "/account/sessions"                       Page for Member { GET account::sessions::show, POST account::sessions::end }
     "/account/sessions/others"                Page for Member { POST account::sessions::end_others }
@@ -185,6 +187,8 @@ routes! {
     "/dev/mail"                               Page   { GET dev_mail::show }
     "/sign-in"                                Page   { GET password::show, POST password::submit }
     "/sign-in/passkey"                        Page   { GET passkey::show, POST passkey::submit }
+    "/sign-in/with/{id}"                      Page   { GET upstream::show, POST upstream::go }
+    "/sign-in/with/{id}/callback"             Page   { GET upstream::come_back }
     "/sign-in/second-factor"                  Page   { GET second_step::show, POST second_step::submit }
     "/select-account"                         Page   { GET select_account::show, POST select_account::submit }
     "/consent"                                Page   { GET consent::show, POST consent::submit }

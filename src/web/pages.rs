@@ -22,6 +22,7 @@ pub use self::lang::Lang;
 pub use self::moment::Moment;
 pub use self::passkeys::{PasskeyAsk, PasskeyLine, Passkeys};
 pub use self::plot::{Plot, Spark};
+pub use self::providers::{Away, IdentityLine, ProviderButton};
 pub use self::usage::{UsageChoice, UsagePage, class_words, outcome_words};
 pub use self::words::{AccessLife, RefusedReason, ScopeInWords, SignInProblem, at_least};
 use self::words::{first_letter, pieces};
@@ -35,6 +36,7 @@ mod lang;
 mod moment;
 mod passkeys;
 mod plot;
+mod providers;
 mod usage;
 mod words;
 
@@ -161,6 +163,8 @@ pub struct SignIn {
     pub mail: bool,
     /// A passkey, where there can be any.
     pub passkey: Option<PasskeyAsk>,
+    /// Other providers: a form for each, button `sign-in-with-ID`.
+    pub providers: Vec<ProviderButton>,
     /// A friendly word from us, such as "Your password is set."
     pub notice: Option<&'static str>,
     /// What went wrong at the last try.

@@ -15,6 +15,7 @@ use super::pages::{Refused, RefusedReason, SignInProblem};
 use super::{Class, Node, address, cors, reply};
 use crate::api_key::key::Refusal as KeyRefusal;
 use crate::flow::check::Limit;
+use crate::flow::sign_in::upstream::Failure;
 use crate::oauth::error::{OAuthError, Refusal};
 use crate::store::links::LinkPurpose;
 
@@ -225,6 +226,9 @@ pub(super) fn sign_in(problem: SignInProblem, mut page: HttpResponse) -> HttpRes
         | SignInProblem::Wrong
         | SignInProblem::WrongCode
         | SignInProblem::WrongPasskey => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        SignInProblem::Provider(Failure::Away) => (StatusCode::BAD_GATEWAY, None),
+        SignInProblem::Provider(Failure::Wait(seconds)) => (StatusCode::TOO_MANY_REQUESTS, Some(seconds)),
+        SignInProblem::Provider(_) => (StatusCode::FORBIDDEN, None),
         SignInProblem::Throttled { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
         SignInProblem::Busy { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
     };

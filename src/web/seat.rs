@@ -98,6 +98,13 @@ pub(super) async fn seat(app: &Node, req: &HttpRequest) -> Result<Seat, HttpResp
     }
 }
 
+/// Who is signed in, whatever page they came to; none as well where it cannot be found out now.
+pub(super) async fn current(app: &Node, req: &HttpRequest) -> Option<Seat> {
+    let browser = cookies::read(app, req);
+    let live = session::find(app, &browser, app.now()).await.ok().flatten()?;
+    Some(Seat { live, browser })
+}
+
 /// Who posted a form of a page of theirs, and what it holds.
 pub(super) async fn posted(
     app: &Node,
@@ -183,6 +190,7 @@ async fn confirm(
         password: proofs.password,
         code: proofs.code,
         passkey: proofs.passkey.map(Into::into),
+        elsewhere: proofs.elsewhere.then(|| sign_in_for(req)),
         problem,
     };
     reply::page(req, &page)

@@ -137,6 +137,8 @@ const fn in_english(change: SecurityChange) -> &'static str {
         SecurityChange::TotpRemoved => "The authenticator app was removed from your account.",
         SecurityChange::RecoveryCodesMade => "New recovery codes were made for your account.",
         SecurityChange::NewDevice => "Somebody signed in to your account with a new browser.",
+        SecurityChange::IdentityAdded => "An account elsewhere was added, with which one signs in to yours.",
+        SecurityChange::IdentityRemoved => "An account elsewhere no longer signs in to yours.",
     }
 }
 
@@ -150,5 +152,9 @@ const fn in_german(change: SecurityChange) -> &'static str {
         SecurityChange::TotpRemoved => "Die Authenticator-App wurde von Ihrem Konto entfernt.",
         SecurityChange::RecoveryCodesMade => "Für Ihr Konto wurden neue Wiederherstellungscodes erzeugt.",
         SecurityChange::NewDevice => "Jemand hat sich mit einem neuen Browser an Ihrem Konto angemeldet.",
+        SecurityChange::IdentityAdded => {
+            "Ein Konto anderswo wurde hinzugefügt, mit dem man sich an Ihrem anmeldet."
+        }
+        SecurityChange::IdentityRemoved => "Mit einem Konto anderswo meldet man sich nicht mehr an Ihrem an.",
     }
 }

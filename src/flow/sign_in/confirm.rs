@@ -5,6 +5,7 @@ use crate::app::{App, Match};
 use crate::base::secret::Secret;
 use crate::flow::audit::{self, Act};
 use crate::flow::caller::{Browser, Caller};
+use crate::flow::identities;
 use crate::flow::passkeys::{self, Ask, Posted};
 use crate::flow::second_factor;
 use crate::flow::session::Live;
@@ -23,12 +24,18 @@ pub struct Proofs {
     pub code: bool,
     /// By a passkey.
     pub passkey: Option<Ask>,
+    /// By another sign-in through another provider, at which they have an account of theirs.
+    pub elsewhere: bool,
 }
 
 /// How this person can prove it.
 pub async fn proofs(app: &App, live: &Live, browser: &Browser) -> Result<Proofs, OAuthError> {
     let second_step::Ways { code, passkey } = second_step::ways_of(app, live.user.id, browser).await?;
-    Ok(Proofs { password: code || passkey.is_none(), code, passkey })
+    let (own, _) = identities::list(app, live.user.id).await?;
+    let elsewhere = own.iter().any(|own| own.works);
+    // Who came through another provider may have no password at all.
+    let has_password = live.user.password.is_some() || !elsewhere;
+    Ok(Proofs { password: has_password && (code || passkey.is_none()), code, passkey, elsewhere })
 }
 
 /// By their password, and a code where they have an app for it. Counted and throttled as at the sign-in (S-L6).

@@ -13,7 +13,7 @@ use crate::flow::audit::{self, Act};
 use crate::flow::authorize;
 use crate::flow::caller::{Browser, Caller};
 use crate::flow::sign_in::begin::{Begin, SignedIn, begin, device_cookie};
-use crate::flow::sign_in::second_step;
+use crate::flow::sign_in::second_step::{self, FirstStep};
 use crate::flow::sign_in::throttle::{self, Keys};
 use crate::oauth::error::{OAuthError, Refusal};
 use crate::oauth::id_token::ACR_PASSWORD;
@@ -98,7 +98,14 @@ pub async fn sign_in(app: &App, form: Form, browser: &Browser, caller: &Caller) 
             None => user,
         };
         // The attempt stays counted until the second step is done: who knows the password may guess codes no faster.
-        return Ok(Proved::FirstStep(second_step::half(app, &user, browser, pending, now)));
+        return Ok(Proved::FirstStep(second_step::half(
+            app,
+            &user,
+            FirstStep::Password,
+            browser,
+            pending,
+            now,
+        )));
     }
     let means = Begin {
         user: &user,

@@ -1,4 +1,4 @@
-//! The second step of a sign-in: the password was right, and there is no session until a code or a passkey is. What is known until then travels sealed
+//! The second step of a sign-in: the password was right, or another provider vouched, and there is no session until a code or a passkey is. What is known until then travels sealed
 //! through the browser, for ten minutes and once.
 
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,24 @@ use crate::store::{totp, users};
 /// How long the second step may take, in seconds.
 const LIFE: i64 = 600;
 
+/// How somebody proved who they are at the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum FirstStep {
+    /// By their password.
+    #[default]
+    Password,
+    /// By the word of another provider.
+    Provider,
+}
+
 /// A sign-in that waits for its second step. Sealed: it travels through the browser.
 #[derive(Debug, Serialize, Deserialize)]
 struct Half {
     id: OnceId,
     user: UserId,
-    /// Of the password that was right: another one since then, and the first step is undone.
+    #[serde(default)]
+    first: FirstStep,
+    /// Of the password that was right, or stood then: another one since then, and the first step is undone.
     password: String,
     browser: String,
     at: Timestamp,
@@ -75,13 +87,14 @@ pub async fn ways(app: &App, sealed: &str, browser: &Browser) -> Result<Ways, OA
 pub(super) fn half(
     app: &App,
     user: &User,
+    first: FirstStep,
     browser: &Browser,
     pending: Option<Pending>,
     now: Timestamp,
 ) -> String {
     let id = OnceId::new(&app.clock, &app.entropy);
     let (password, browser) = (mark_of_password(app, user), mark(app, browser));
-    let half = Half { id, user: user.id, password, browser, at: now, pending };
+    let half = Half { id, user: user.id, first, password, browser, at: now, pending };
     app.vault.seal(Purpose::HalfSignIn, &half, &app.entropy)
 }
 
@@ -157,7 +170,7 @@ pub async fn finish(
     }
     let means = Begin {
         user: &user,
-        amr: means.amr(),
+        amr: means.amr(half.first == FirstStep::Password),
         acr: ACR_MFA.to_owned(),
         keys: Some(keys),
         rehashed: None,

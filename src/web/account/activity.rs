@@ -17,6 +17,8 @@ const ACTS: &[(&str, &str)] = &[
     ("passkey.added", "A passkey was added"),
     ("passkey.renamed", "A passkey was renamed"),
     ("passkey.removed", "A passkey was removed"),
+    ("identity.added", "An account elsewhere was added"),
+    ("identity.removed", "An account elsewhere was removed"),
     ("user.signed_out", "Signed out"),
     ("user.added", "The account was made"),
     ("user.disabled", "The account was disabled"),

@@ -3,6 +3,7 @@
 pub(super) mod activity;
 pub(super) mod apps;
 pub(super) mod email;
+pub(super) mod identities;
 pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod profile;
@@ -19,7 +20,7 @@ use crate::flow::own_account::Refused;
 use crate::oauth::error::OAuthError;
 
 /// What was done, by the word in `?done=…`.
-const DONE: [(&str, &str); 11] = [
+const DONE: [(&str, &str); 13] = [
     ("saved", "It is saved."),
     ("link-sent", "We sent a link to that address. It works for an hour."),
     ("password", "Your password is changed. You are signed in here and nowhere else."),
@@ -33,6 +34,11 @@ const DONE: [(&str, &str); 11] = [
     ("passkey-added", "The passkey is added. You are signed in here and nowhere else."),
     ("passkey-renamed", "The passkey has its new name."),
     ("passkey-removed", "The passkey is removed. You are signed in here and nowhere else."),
+    ("identity-added", "You can sign in with that account from now on."),
+    (
+        "identity-removed",
+        "That account does not sign you in any more. You are signed in here and nowhere else.",
+    ),
     ("app-revoked", "That app has no access any more."),
 ];
 

@@ -8,9 +8,12 @@ use crate::account::factor_policy::FactorPolicy;
 use crate::account::totp;
 use crate::base::fault::Fault;
 use crate::base::secret::Secret;
+use crate::flow::identities::{self, Own};
 use crate::flow::second_factor;
 use crate::oauth::error::OAuthError;
-use crate::web::pages::{AddTotp, Problems, RecoveryCodes, Security, When};
+use crate::web::pages::{
+    AddTotp, FieldProblem, IdentityLine, Problems, RecoveryCodes, Security, SignInProblem, When,
+};
 use crate::web::seat::{Seat, posted_fresh, seat};
 use crate::web::{Node, cookies, extract, refuse, reply};
 
@@ -107,9 +110,25 @@ async fn again(
     }
 }
 
-async fn page(app: &Node, req: &HttpRequest, seat: &Seat, problems: Problems) -> HttpResponse {
+/// The page after a try to add an account elsewhere that came to nothing.
+pub(in crate::web) async fn after(
+    app: &Node,
+    req: &HttpRequest,
+    seat: &Seat,
+    problem: SignInProblem,
+) -> HttpResponse {
+    let problem = FieldProblem { field: "identity", problem: problem.text() };
+    page(app, req, seat, Problems(vec![problem])).await
+}
+
+/// The page.
+pub(super) async fn page(app: &Node, req: &HttpRequest, seat: &Seat, problems: Problems) -> HttpResponse {
     let factors = match second_factor::of(app, seat.user().id).await {
         Ok(factors) => factors,
+        Err(error) => return refuse::page(req, &error),
+    };
+    let (own, others) = match identities::list(app, seat.user().id).await {
+        Ok(found) => found,
         Err(error) => return refuse::page(req, &error),
     };
     let policy = app.presence().second_factor;
@@ -121,9 +140,23 @@ async fn page(app: &Node, req: &HttpRequest, seat: &Seat, problems: Problems) ->
         codes_left: factors.codes_left,
         off: policy == FactorPolicy::Off,
         required: policy == FactorPolicy::Required,
+        identities: own.into_iter().map(line).collect(),
+        providers: others.into_iter().map(Into::into).collect(),
         problems,
     };
     reply::page(req, &page)
+}
+
+fn line(Own { row, name, works }: Own) -> IdentityLine {
+    IdentityLine {
+        issuer: row.issuer,
+        subject: row.subject,
+        name,
+        email: row.email,
+        works,
+        added: When::at(row.created_at),
+        used: row.last_used_at.map(When::at),
+    }
 }
 
 fn app_page(

@@ -104,6 +104,8 @@ pub struct Confirm {
     pub code: bool,
     /// A passkey, which will do as well.
     pub passkey: Option<PasskeyAsk>,
+    /// Where they sign in again through another provider, where they have an account of theirs there.
+    pub elsewhere: Option<String>,
     /// What went wrong at the last try.
     pub problem: Option<SignInProblem>,
 }

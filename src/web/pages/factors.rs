@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Form, Frame, PasskeyAsk, Problems, Seated, SignInProblem, When};
+use super::{Form, Frame, IdentityLine, PasskeyAsk, Problems, ProviderButton, Seated, SignInProblem, When};
 use crate::account::totp::Picture;
 
 /// The second step of a sign-in: input `code`, hidden `half` and `next`; button `second-factor-submit`. Or a passkey: button
@@ -26,7 +26,8 @@ pub struct SecondFactor {
     pub problem: Option<SignInProblem>,
 }
 
-/// What somebody has beside their password; link `totp-add`, buttons `totp-remove`, `recovery-codes-make`.
+/// What somebody has beside their password; link `totp-add`, buttons `totp-remove`, `recovery-codes-make`; and where else they
+/// have accounts that open this one.
 #[derive(Clone, Template)]
 #[template(path = "account/security.html")]
 pub struct Security {
@@ -40,6 +41,10 @@ pub struct Security {
     pub off: bool,
     /// Whether it asks everybody for one.
     pub required: bool,
+    /// Accounts elsewhere that open theirs.
+    pub identities: Vec<IdentityLine>,
+    /// Providers at which they may add one: button `identity-add-ID`.
+    pub providers: Vec<ProviderButton>,
     /// What went wrong at the last try.
     pub problems: Problems,
 }

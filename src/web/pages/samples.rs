@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::role::Role;
+use crate::flow::sign_in::upstream::Failure;
 
 /// A value that breaks out wherever it is not escaped, in text and in either kind of quotes, with a bidi override.
 pub(super) const HOSTILE: &str = "</title>\"'><x-evil onload=alert(1) style=\"color:red\"></x-evil><script>alert(1)</script>&lt;\u{202e}\u{2066}{{7*7}}";
@@ -70,6 +71,7 @@ impl Samples<'_> {
             again: None,
             mail: false,
             passkey: Some(self.passkey_ask()),
+            providers: Vec::new(),
             notice: None,
             problem: None,
         }
@@ -216,6 +218,23 @@ impl Samples<'_> {
         };
         add("set_password", &set_password(Problems::default()));
         add("set_password_problems", &set_password(Problems(self.problems().0.split_off(1))));
+        let button = ProviderButton { id: "example".to_owned(), name: self.text("Example Inc.") };
+        for (name, failure) in [
+            ("sign_in_away", Failure::Away),
+            ("sign_in_wrong_answer", Failure::Wrong),
+            ("sign_in_denied", Failure::Denied),
+            ("sign_in_unknown", Failure::Unknown),
+            ("sign_in_taken", Failure::Taken),
+        ] {
+            let (providers, problem) = (vec![button.clone()], Some(SignInProblem::Provider(failure)));
+            add(name, &SignIn { providers, problem, ..self.sign_in() });
+        }
+        let away = Away {
+            frame: self.frame(),
+            name: self.text("Example Inc."),
+            url: format!("https://accounts.example.com/authorize?login_hint={}", self.text("ada")),
+        };
+        add("away", &away);
         add("sign_in_mail", &SignIn { mail: true, ..self.sign_in() });
         self.add_passkeys(&mut add);
         self.add_account(&mut add);

@@ -7,8 +7,8 @@ use crate::account::role::Role;
 use crate::base::time::Timestamp;
 use crate::web::pages::{
     Activity, AddTotp, AppLine, Apps, ChangeEmail, ChangePassword, Confirm, DevMail, EventLine, FieldProblem,
-    ForgotPassword, Lang, MailLine, MailShown, Problems, Profile, RecoveryCodes, SecondFactor, Security,
-    SessionLine, Sessions, SignInProblem, VerifyEmail, When,
+    ForgotPassword, IdentityLine, Lang, MailLine, MailShown, Problems, Profile, ProviderButton,
+    RecoveryCodes, SecondFactor, Security, SessionLine, Sessions, SignInProblem, VerifyEmail, When,
 };
 
 const AT: Moment = Moment(1_800_000_000);
@@ -54,10 +54,26 @@ impl Samples<'_> {
             codes_left: 0,
             off: false,
             required: false,
+            identities: Vec::new(),
+            providers: Vec::new(),
             problems: Problems::default(),
         };
         add("security", &security);
         add("security_off", &Security { off: true, ..security.clone() });
+        let identity = IdentityLine {
+            issuer: self.text("https://accounts.example.com"),
+            subject: self.text("248289761001"),
+            name: self.text("Example Inc."),
+            email: Some(self.text("ada@example.com")),
+            works: true,
+            added: AT.plus(0),
+            used: Some(AT.plus(60)),
+        };
+        let off = IdentityLine { email: None, works: false, used: None, ..identity.clone() };
+        let providers = vec![ProviderButton { id: "other".to_owned(), name: self.text("Other Ltd.") }];
+        let problems = self.problem("identity", "No.");
+        let elsewhere = Security { identities: vec![identity, off], providers, problems, ..security.clone() };
+        add("security_elsewhere", &elsewhere);
         let on = Security { totp_since: Some(AT.plus(0)), codes_left: 9, ..security };
         add("security_on", &on);
         add("security_required", &Security { required: true, problems: self.problem("totp", "No."), ..on });
@@ -85,9 +101,13 @@ impl Samples<'_> {
             password: problem != Some(SignInProblem::WrongPasskey),
             code: problem.is_some(),
             passkey: problem.is_some().then(|| self.passkey_ask()),
+            elsewhere: None,
             problem,
         };
         add("confirm", &confirm(None));
+        let elsewhere = Some("/sign-in?next=/console/keys/new".to_owned());
+        add("confirm_elsewhere", &Confirm { password: false, elsewhere: elsewhere.clone(), ..confirm(None) });
+        add("confirm_either", &Confirm { elsewhere, ..confirm(None) });
         add("confirm_passkey", &confirm(Some(SignInProblem::WrongPasskey)));
         add("confirm_wrong", &confirm(Some(SignInProblem::Wrong)));
         self.add_factors(add);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use super::Lang;
+use crate::flow::sign_in::upstream::Failure;
 
 /// Why the sign-in page is shown again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum SignInProblem {
     WrongCode,
     /// A passkey that is not known, or an answer that does not fit: the page never says which (S-L4).
     WrongPasskey,
+    /// What another provider said is of no use here (S-L15).
+    Provider(Failure),
     /// Too many failures; seconds to wait.
     Throttled {
         /// Seconds until the next try.
@@ -42,6 +45,22 @@ impl SignInProblem {
             }
             Self::WrongPasskey => {
                 "This passkey cannot be used here, or it took too long. Try again, or another way.".into()
+            }
+            Self::Provider(Failure::Wait(retry_after)) => Self::Throttled { retry_after }.text(),
+            Self::Provider(Failure::Away) => {
+                "That provider does not answer as it should. Try again later, or sign in another way.".into()
+            }
+            Self::Provider(Failure::Wrong) => {
+                "That sign-in took too long, or its answer was not for this browser. Please try again.".into()
+            }
+            Self::Provider(Failure::Denied) => {
+                "You were not signed in there. Try again, or sign in another way.".into()
+            }
+            Self::Provider(Failure::Unknown) => {
+                "Nobody here has that account. Sign in another way first, and add it under Second factor in your account.".into()
+            }
+            Self::Provider(Failure::Taken) => {
+                "That account belongs to somebody else here. Use another one, or sign in another way.".into()
             }
             Self::Throttled { retry_after } => {
                 format!("Too many attempts. Wait {} and try again.", time_in_words(retry_after)).into()

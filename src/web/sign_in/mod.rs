@@ -6,6 +6,7 @@ pub(super) mod passkey;
 pub(super) mod password;
 pub(super) mod second_step;
 pub(super) mod select_account;
+pub(super) mod upstream;
 
 use actix_web::{HttpRequest, HttpResponse};
 

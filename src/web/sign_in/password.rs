@@ -13,6 +13,7 @@ use crate::flow::passkeys;
 use crate::flow::session;
 use crate::flow::sign_in::begin::SignedIn;
 use crate::flow::sign_in::password::{self, Proved, Refused};
+use crate::flow::sign_in::upstream;
 use crate::oauth::authorize::Authorize;
 use crate::oauth::error::OAuthError;
 use crate::web::pages::{Form, SignIn, SignInProblem};
@@ -141,6 +142,10 @@ pub(super) async fn render(app: &Node, req: &HttpRequest, browser: Browser, show
         Ok(ask) => ask.map(Into::into),
         Err(error) => return refuse::page(req, &error),
     };
+    let providers = match upstream::offered(app).await {
+        Ok(offered) => offered.into_iter().map(Into::into).collect(),
+        Err(error) => return refuse::page(req, &error),
+    };
     let page = SignIn {
         frame: reply::frame_in(app, req, request.as_ref().map_or(&[], |r| r.ui_locales.as_slice())),
         form: Form {
@@ -154,6 +159,7 @@ pub(super) async fn render(app: &Node, req: &HttpRequest, browser: Browser, show
         next: shown.next.unwrap_or_default(),
         mail: app.mail.is_on(),
         passkey,
+        providers,
         notice: shown.notice,
         problem: shown.problem,
     };

@@ -79,7 +79,8 @@ impl Browser {
         reply
     }
 
-    fn absolute(&self, path: &str) -> String {
+    /// The whole address of a path.
+    pub fn absolute(&self, path: &str) -> String {
         if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) }
     }
 
