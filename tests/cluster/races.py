@@ -139,10 +139,10 @@ def revoking(site, mind):
     for thread in threads:
         thread.start()
     time.sleep(mind.uniform(0.2, 1.0))
-    asked = time.monotonic()
+    watch.asked = True
     answer = persist(lambda: line.request("DELETE", f"{site.url}/v1/keys/{made['key_id']}", json.dumps({"reason": "watched"}), headers))
     site.must(answer, (200,), "a revocation")
-    watch.acknowledged(asked)
+    watch.at = time.monotonic()
     site.deed("key.revoked", made["key_id"])
     for thread in threads:
         thread.join(timeout=60)
@@ -156,13 +156,11 @@ class Watch:
     """One key, asked about at every node by itself, without a pause."""
 
     def __init__(self, site, key):
-        self.site, self.key, self.at, self.asked = site, key, None, None
+        # Whether its end was asked for, and when that was acknowledged.
+        self.site, self.key, self.asked, self.at = site, key, False, None
         # When a question was sent that was answered with yes; the answer itself may be slow, and that is not the node's belief.
         self.passed = {node.number: [] for node in site.cluster.nodes}
         self.refused = {node.number: None for node in site.cluster.nodes}
-
-    def acknowledged(self, asked):
-        self.asked, self.at = asked, time.monotonic()
 
     def node(self, node):
         line, mind = self.site.line(node), random.Random()
@@ -185,7 +183,7 @@ class Watch:
                 self.passed[node.number].append(sent)
             elif self.refused[node.number] is None:
                 self.refused[node.number] = sent
-            if self.asked is None and not yes:
+            if not yes and not self.asked:
                 self.site.ledger.bad("refused", f"a new key, at node {node.number}")
             time.sleep(0.02)
         line.close()

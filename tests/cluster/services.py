@@ -90,6 +90,11 @@ def status(url):
         return None
 
 
+def text(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
+
+
 class Service:
     """One process with its log. It ends with this program, whatever happens."""
 
