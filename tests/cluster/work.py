@@ -7,14 +7,11 @@ import traceback
 
 from line import Away, persist
 from p256 import is_signed_by
-from site_of import PEOPLE, Refused, id_of, shown
+from site_of import KNOWN_AFTER, PEOPLE, PROMISED, Refused, id_of, shown
 
 CHAINS = 60
 # Of so many answers one is thrown away, as a client does that dies before it can write it down.
 LOSE_ONE_OF = 8
-# What one node changes is in force on all of them within a second; where nothing at all is excused, half a second is left for a slow answer.
-PROMISED = 1.0
-KNOWN_AFTER = 1.5
 
 
 class Chain:
