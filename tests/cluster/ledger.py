@@ -38,7 +38,7 @@ class Ledger:
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.operations, self.apart, self.wrong = collections.Counter(), collections.Counter(), collections.Counter()
         self.samples, self.windows, self.worst = [], [], collections.defaultdict(float)
-        self.began = time.monotonic()
+        self.began, self.upgrade = time.monotonic(), "rolling restarts without a migration"
 
     def did(self, kind, times=1):
         with self.lock:

@@ -43,7 +43,7 @@ class Line:
         if "x-request-id" not in answer.headers:
             # The balancer's own words.
             return self._cut(f"{what}: {answer.status} of the balancer", begun)
-        text = f"{what}: {answer.status} {answer.headers['x-request-id']} {answer.text[:200]}"
+        text = f"{what}: {answer.status} {answer.headers['x-request-id']} {' '.join(answer.text.split())[:200]}"
         if answer.status == 503 and "retry-after" in answer.headers:
             if self.ledger.is_announced(("postgres",), begun):
                 if from_memory:

@@ -95,9 +95,14 @@ def apps(site, mind):
             chain.acknowledge(tokens)
             site.ledger.did("refreshes")
     except Refused as refused:
-        # Known by then, so it is no chain to go on with; whether it is lost besides is looked at nowhere else.
+        # What it was given was acknowledged, so it is lost besides; and it is no chain to go on with.
         chain = None
         site.ledger.bad("lost", f"a family: {refused}")
+        raise
+    except Away:
+        # Nobody decided for nearly a minute. A refresh that was done meanwhile may not be asked for again much longer.
+        chain = None
+        site.ledger.note("families given up because nobody decided in time")
         raise
     finally:
         line.close()
