@@ -128,7 +128,11 @@ impl Pool {
         self.run(act, transaction).await
     }
 
-    async fn run<T, F>(&self, act: F, attempt: fn(&mut Conn, &mut F) -> End<T>) -> Result<T, StoreError>
+    async fn run<T, F>(
+        &self,
+        act: F,
+        attempt: fn(&mut Conn, &mut F, Instant) -> End<T>,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -182,7 +186,7 @@ impl Shared {
     fn attempts<T, F>(
         &self,
         mut act: F,
-        attempt: fn(&mut Conn, &mut F) -> End<T>,
+        attempt: fn(&mut Conn, &mut F, Instant) -> End<T>,
         deadline: Instant,
     ) -> Result<T, StoreError>
     where
@@ -196,7 +200,7 @@ impl Shared {
             }
             let mut wire = self.pool.get_timeout(left).map_err(|error| self.down(&error))?;
             // Caught here, so that the connection is thrown away with its open transaction and the caller reads what was said.
-            let end = catch_unwind(AssertUnwindSafe(|| attempt(&mut wire.conn, &mut act)));
+            let end = catch_unwind(AssertUnwindSafe(|| attempt(&mut wire.conn, &mut act, deadline)));
             match end {
                 Ok(End::Answer(answer)) => {
                     wire.doomed = matches!(answer, Err(StoreError::Unavailable(_)));
@@ -237,14 +241,14 @@ impl Shared {
     }
 }
 
-fn plain<T, F>(conn: &mut Conn, act: &mut F) -> End<T>
+fn plain<T, F>(conn: &mut Conn, act: &mut F, _deadline: Instant) -> End<T>
 where
     F: FnMut(&mut Conn) -> Result<T, StoreError>,
 {
     ended(act(conn))
 }
 
-fn transaction<T, F>(conn: &mut Conn, act: &mut F) -> End<T>
+fn transaction<T, F>(conn: &mut Conn, act: &mut F, deadline: Instant) -> End<T>
 where
     F: FnMut(&mut Conn) -> Result<T, StoreError>,
 {
@@ -252,6 +256,12 @@ where
         return ended(Err(error.into()));
     }
     match act(conn) {
+        // The caller was told that nothing is decided and may have asked again, elsewhere and with success. What is done for nobody now would
+        // undo that: a code that comes a second time ends what it began the first time.
+        Ok(_) if Instant::now() >= deadline => {
+            drop(Manager::rollback_transaction(conn));
+            ended(Err(StoreError::Busy))
+        }
         Ok(value) => match Manager::commit_transaction(conn).map_err(StoreError::from) {
             Ok(()) => End::Answer(Ok(value)),
             Err(StoreError::Busy) => End::Lost,

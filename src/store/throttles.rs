@@ -20,7 +20,7 @@ pub struct Throttle {
     pub first_failed_at: Timestamp,
     /// When the last was.
     pub last_failed_at: Timestamp,
-    /// Until when nothing is tried; not after `last_failed_at` when nothing blocks.
+    /// Until when nothing is tried; 0 when nothing blocks.
     pub blocked_until: Timestamp,
     /// When all this is forgotten.
     pub expires_at: Timestamp,
@@ -57,17 +57,18 @@ pub fn fail(
     now: Timestamp,
     remember: i64,
 ) -> Result<Option<Throttle>, StoreError> {
-    // One statement, so that failures at the same moment on several servers all count. Both databases read this text alike.
+    // One statement, so that failures at the same moment on several servers all count. Both databases read this text alike. What is not
+    // blocked is so since ever: the next one may come with the clock of a server that is behind, or have waited, and would count as too many.
     let counted = diesel::sql_query(
         "INSERT INTO throttles (key, failures, first_failed_at, last_failed_at, blocked_until, expires_at) \
-         VALUES ($1, 1, $2, $2, $2, $3) ON CONFLICT (key) DO UPDATE SET \
+         VALUES ($1, 1, $2, $2, 0, $3) ON CONFLICT (key) DO UPDATE SET \
          failures = CASE WHEN throttles.expires_at <= excluded.last_failed_at THEN 1 \
              WHEN throttles.failures < 1000000 THEN throttles.failures + 1 ELSE throttles.failures END, \
          first_failed_at = CASE WHEN throttles.expires_at <= excluded.last_failed_at \
              THEN excluded.first_failed_at ELSE throttles.first_failed_at END, \
          last_failed_at = excluded.last_failed_at, \
          blocked_until = CASE WHEN throttles.blocked_until > excluded.last_failed_at \
-             THEN throttles.blocked_until ELSE excluded.last_failed_at END, \
+             THEN throttles.blocked_until ELSE 0 END, \
          expires_at = CASE WHEN throttles.blocked_until > excluded.expires_at \
              THEN throttles.blocked_until ELSE excluded.expires_at END \
          WHERE throttles.blocked_until <= excluded.last_failed_at",

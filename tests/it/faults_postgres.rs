@@ -10,7 +10,8 @@ use diesel::connection::SimpleConnection as _;
 use futures_util::future::join_all;
 
 use crate::world::{
-    On, PASSWORD, Reply, START, TestClient, Tokens, World, authorize_path, environment, free_port,
+    CALLBACK, On, PASSWORD, Reply, START, TestClient, Tokens, VERIFIER, World, authorize_path, environment,
+    free_port,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -239,10 +240,26 @@ async fn a_database_that_stops_hangs_or_is_read_only_is_a_503_and_recovers_by_it
     postgres.start();
     let tokens = recovers(&world, &client, &tokens, "stopped").await;
 
+    let code = browser.authorize(&authorize_path(&client, &[]), "ada").await.code();
+    let redeemed = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
     postgres.everybody("STOP");
+    let began = Instant::now();
+    is_unavailable(&world.token(&client, &redeemed).await, began, "hanging: a code");
     nothing_is_decided(&world, &client, &tokens, "hanging").await;
     postgres.everybody("CONT");
     let tokens = recovers(&world, &client, &tokens, "hanging").await;
+    // What was under way when its caller was told to ask again is not done behind their back: it would spend the code, or end what the code
+    // began when it was asked again.
+    let reply = world.token(&client, &redeemed).await;
+    assert_eq!(reply.status, 200, "the code is as good as before: {}", reply.text);
+    tokio::time::sleep(SECOND / 2).await;
+    let reply = world.token(&client, &refresh(Tokens::of(&reply).refresh())).await;
+    assert_eq!(reply.status, 200, "and so is what it began: {}", reply.text);
 
     // As a replica that was not promoted yet: reads go on, writes wait for better times.
     let set = |word: &str| {
