@@ -169,11 +169,11 @@ def profile(path, name, port, works, **more):
     return path
 
 
-def measure(profile, work, pid, scratch):
+def measure(profile, work, pid, scratch, connections=CONNECTIONS):
     """One work at one server. An error in it is the bench's end: a server that refuses quickly would look like a fast one."""
     out = scratch / "measured.json"
     out.unlink(missing_ok=True)
-    run = [*core("GEN_CPU", "1"), os.environ["OPBENCH"], str(profile), work, "-c", str(CONNECTIONS), "-r", "1"]
+    run = [*core("GEN_CPU", "1"), os.environ["OPBENCH"], str(profile), work, "-c", str(connections), "-r", "1"]
     run += ["-w", os.environ.get("WARMUP", "1"), "-d", os.environ.get("DURATION", "3"), "--pid", str(pid), "--out", str(out)]
     ended = subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if ended.returncode:

@@ -75,5 +75,5 @@ class Peer:
     def has(self, work):
         return work in self.works
 
-    def measure(self, work, scratch):
-        return measure(self.profile, work, self.process.pid, scratch)
+    def measure(self, work, scratch, connections):
+        return measure(self.profile, work, self.process.pid, scratch, connections)
