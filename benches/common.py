@@ -6,6 +6,7 @@ Environment, for all of them:
     SERVER_BIN  the server                                                     built from here when absent
     FLOOR_BIN   another floor: FLOOR_BIN PORT WORKERS                          benches/floor is built when absent
     ROUNDS 3 · DURATION 3 · WARMUP 1 (seconds) · CONNECTIONS 32 · GEN_CPU 1 · SERVER_CPU 0
+    AWAKE=1     keeps the generator's core from sleeping while the server works (see `awake`)
     BENCH_LOCK  a file that is locked (flock) around each round, where others share the machine
 """
 
@@ -184,6 +185,21 @@ def measure(profile, work, pid, scratch, connections=CONNECTIONS):
     if not result["ok"]:
         stop(f"{work}: nothing was answered in {result['seconds']:.1f} s")
     return result
+
+
+@contextlib.contextmanager
+def awake():
+    """With AWAKE=1, something of idle priority runs on the generator's core. Where cores are virtual, whoever sends to one that sleeps pays for
+    its waking: several microseconds of the server's CPU for each answer, which the floor, that keeps the generator busy, does not pay."""
+    if os.environ.get("AWAKE") != "1":
+        yield
+        return
+    spinner = subprocess.Popen(["chrt", "-i", "0", *core("GEN_CPU", "1"), sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        spinner.terminate()
+        spinner.wait(10)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
 };
 use ring::{aead, digest, hmac};
 
@@ -88,7 +88,9 @@ fn hashes() -> Outcome<Vec<(&'static str, f64)>> {
     let open_cost = cost(|| {
         let mut body = sealed.clone();
         let (message, nonce) = message_key(&key, &salt)?;
-        black_box(message.open_in_place(nonce, aead::Aad::empty(), &mut body).map_err(|_| "no value was opened")?);
+        black_box(
+            message.open_in_place(nonce, aead::Aad::empty(), &mut body).map_err(|_| "no value was opened")?,
+        );
         Ok(())
     })?;
     Ok(vec![("hmac", hmac_cost), ("sha256", digest_cost), ("seal", seal_cost), ("open", open_cost)])
@@ -99,7 +101,8 @@ fn seal(root: &hmac::Key, random: &SystemRandom, plain: &[u8]) -> Outcome<([u8; 
     random.fill(&mut salt).map_err(|_| "no random bytes")?;
     let (key, nonce) = message_key(root, &salt)?;
     let mut sealed = plain.to_vec();
-    key.seal_in_place_append_tag(nonce, aead::Aad::empty(), &mut sealed).map_err(|_| "no value was sealed")?;
+    key.seal_in_place_append_tag(nonce, aead::Aad::empty(), &mut sealed)
+        .map_err(|_| "no value was sealed")?;
     Ok((salt, sealed))
 }
 
@@ -122,7 +125,8 @@ const SIGNED: [u8; 400] = [b'x'; 400];
 
 fn elliptic() -> Outcome<Vec<(&'static str, f64)>> {
     let random = SystemRandom::new();
-    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| "no P-256 key")?;
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+        .map_err(|_| "no P-256 key")?;
     let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random)?;
     let sign_p256 = cost(|| {
         black_box(p256.sign(&random, &SIGNED).map_err(|_| "ES256 gave no signature")?);
@@ -130,7 +134,8 @@ fn elliptic() -> Outcome<Vec<(&'static str, f64)>> {
     })?;
     let signature = p256.sign(&random, &SIGNED).map_err(|_| "ES256 gave no signature")?;
     let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, p256.public_key().as_ref().to_vec());
-    let verify_p256 = cost(|| Ok(public.verify(&SIGNED, signature.as_ref()).map_err(|_| "ES256 does not verify")?))?;
+    let verify_p256 =
+        cost(|| Ok(public.verify(&SIGNED, signature.as_ref()).map_err(|_| "ES256 does not verify")?))?;
 
     let der = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| "no Ed25519 key")?;
     let ed25519 = Ed25519KeyPair::from_pkcs8(der.as_ref())?;
@@ -159,7 +164,8 @@ fn rsa(bits: u32) -> Outcome<Vec<(&'static str, f64)>> {
     })?;
     let verify_of = |key: PKey<openssl::pkey::Private>| {
         let signature = Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(&SIGNED)?;
-        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.rsa()?.public_key_to_der_pkcs1()?);
+        let public =
+            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.rsa()?.public_key_to_der_pkcs1()?);
         cost(|| Ok(public.verify(&SIGNED, &signature).map_err(|_| "RS256 does not verify")?))
     };
     let verify_client = verify_of(PKey::from_rsa(Rsa::generate(2048)?)?)?;
