@@ -18,10 +18,12 @@ SETTLE = 3
 
 
 def resident(pid):
-    """MiB of memory that the process holds."""
+    """MiB of memory that the process holds, and how many of them are its own: the others are pages of the program's file, which the system
+    may drop at any time and shares among processes."""
     with open(f"/proc/{pid}/status") as status:
-        [line] = [line for line in status if line.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024
+        said = dict(line.split(":", 1) for line in status)
+    mib = lambda name: int(said[name].split()[0]) / 1024
+    return {"rss": mib("VmRSS"), "own": mib("RssAnon")}
 
 
 def measure(bench):
@@ -105,13 +107,14 @@ def is_closed(connection):
 
 def table(found):
     starts = found["start_ms"]
+    memory = lambda name: "{rss:.1f} MiB, of them {own:.1f} not the program's file".format(**found[name])
     spread = f"{min(starts):.0f} to {max(starts):.0f}"
     return "\n".join(
         [
             "| state | found | goal |",
             "| --- | --- | --- |",
-            f"| memory at rest | {found['rest_mib']:.1f} MiB | 40 MB |",
-            f"| memory with {CONNECTIONS:,} connections | {found['connected_mib']:.1f} MiB | 120 MB |",
+            f"| memory at rest | {memory('rest_mib')} | 40 MB |",
+            f"| memory with {CONNECTIONS:,} connections | {memory('connected_mib')} | 120 MB |",
             f"| start to the first 200 of /readyz, median of {len(starts)} ({spread}) | {statistics.median(starts):.0f} ms | 50 ms |",
         ]
     )

@@ -129,6 +129,7 @@ def floors(seeded, port):
     query = f"response_type=code&client_id={clients['web']['client_id']}&redirect_uri={REDIRECT}&scope={SCOPE.replace(' ', '%20')}"
     query += f"&state={'x' * 16}&nonce={'x' * 16}&code_challenge={'x' * 43}&code_challenge_method=S256"
     grant = lambda name, **more: {"kind": "request", "path": "/oauth2/token", "headers": auth, "form": {"grant_type": name, **more}}
+    typed = {"csrf_token": "x" * 43, "request": "x" * 640, "username": "bench1", "password": "x" * 26}
     jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     return {
         "get": {"kind": "get", "path": "/.well-known/openid-configuration"},
@@ -141,7 +142,7 @@ def floors(seeded, port):
         "userinfo": {"kind": "request", "method": "GET", "path": "/oauth2/userinfo", "headers": {"Authorization": f"Bearer {token}"}},
         "refresh": grant("refresh_token", refresh_token="x" * 83),
         "browse": {"kind": "request", "method": "GET", "path": f"/oauth2/authorize?{query}", "headers": browser},
-        "sign_in": {"kind": "request", "path": "/sign-in", "headers": browser, "form": {"request": "x" * 640, "username": "bench1", "password": "x" * 26}},
+        "sign_in": {"kind": "request", "path": "/sign-in", "headers": browser, "form": typed},
         "code": grant("authorization_code", code="x" * 640, redirect_uri=REDIRECT, code_verifier="x" * 43),
         **{name: key_request(name, seeded["caller"], seeded["keys"][0]) for name in ("verify", *GATEWAYS)},
     }
