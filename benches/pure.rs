@@ -114,7 +114,7 @@ fn seal(criterion: &mut Criterion, vault: &Vault, entropy: &Entropy) -> Result<(
     let (family, salt) = (FamilyId::new(&Clock::System, entropy), entropy.bytes::<16>());
     let token = refresh::mint(vault, family, 1, &salt);
     criterion.bench_function("seal/refresh token", |b| {
-        b.iter(|| refresh::mint(vault, black_box(family), 1, &salt))
+        b.iter(|| refresh::mint(vault, black_box(family), 1, &salt));
     });
     criterion.bench_function("open/refresh token", |b| b.iter(|| refresh::read(black_box(&token))));
     Ok(())
