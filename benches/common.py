@@ -75,7 +75,8 @@ def running(command, env, port, log, core=core("SERVER_CPU", "0")):
     """A server on its core, from when it listens until the end of the block."""
     process = subprocess.Popen([*core, *command], env={**os.environ, **env}, stdout=log, stderr=log)
     try:
-        for _ in range(300):
+        # A database of a hundred times the seed takes a while to be loaded.
+        for _ in range(1200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             if process.poll() is not None:

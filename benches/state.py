@@ -41,13 +41,13 @@ def cold_start(bench):
     command = [*core("SERVER_CPU", "0"), bench.cnx, "serve"]
     server = subprocess.Popen(command, env={**os.environ, **bench.env}, stdout=bench.log, stderr=bench.log)
     try:
-        while time.monotonic() - began < 60:
+        while time.monotonic() - began < 120:
             if answers(bench.port):
                 return (time.monotonic() - began) * 1000
             if server.poll() is not None:
                 stop(f"the server ended when it was started: {server.returncode}")
             time.sleep(0.0005)
-        stop("the server was not ready within a minute")
+        stop("the server was not ready within two minutes")
     finally:
         server.terminate()
         server.wait(20)
