@@ -3,11 +3,13 @@
 //! One `App` is one node. Tests make one with a manual clock and seeded chance; the command line makes one beside a running server.
 
 mod counts;
+mod documents;
 mod fetch;
 mod hashing;
 mod mail;
 mod master_key;
 mod refusals;
+mod registered_keys;
 mod remote_keys;
 mod snapshot;
 mod uses;
@@ -29,10 +31,12 @@ use crate::store::lock::ServeLock;
 use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 
 pub use self::counts::{ALLOWED, Counted, Counts};
+pub use self::documents::Documents;
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
 pub use self::mail::{Letter, Mail, Mailer, Written, newest};
 pub use self::refusals::Refusals;
+pub use self::registered_keys::RegisteredKeys;
 pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;
 pub use self::uses::Uses;
@@ -72,6 +76,8 @@ pub struct App {
     /// Fetches what others publish.
     pub fetcher: Fetcher,
     remote_keys: RemoteKeys,
+    registered_keys: RegisteredKeys,
+    documents: Documents,
     snapshots: Snapshots,
     draining: AtomicBool,
     _lock: Option<ServeLock>,
@@ -203,12 +209,25 @@ impl App {
             refusals: Refusals::default(),
             fetcher,
             remote_keys: RemoteKeys::default(),
+            registered_keys: RegisteredKeys::default(),
+            documents: Documents::default(),
             snapshots,
             draining: AtomicBool::new(false),
             _lock: lock,
         };
         app.load_snapshots().await.map_err(|e| StartError::Keys(e.to_string()))?;
-        Ok(Arc::new(app))
+        let app = Arc::new(app);
+        if role == Role::Server {
+            let of = Arc::downgrade(&app);
+            let through = move || {
+                if let Some(app) = of.upgrade() {
+                    app.store.look_through();
+                }
+            };
+            // A thread that does not start leaves what was not looked at to whoever meets it.
+            drop(std::thread::Builder::new().name("integrity".to_owned()).spawn(through));
+        }
+        Ok(app)
     }
 
     /// The present moment. A flow reads it once and passes it down.

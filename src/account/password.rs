@@ -6,8 +6,8 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{ARGON2ID_IDENT, Argon2, Params, Version};
+use argon2::password_hash::{Output, ParamsString, Salt, SaltString};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization as _;
 use zxcvbn::zxcvbn;
 
@@ -116,8 +116,28 @@ fn is_guessable(password: &str, words: &[String], min_length: usize) -> bool {
     zxcvbn(start.reveal(), &words).guesses() < wanted
 }
 
+/// What one hash after the other is computed in. To have it from the system each time costs as many page faults as it has pages, which is a
+/// good part of the time that a hash takes.
+#[derive(Default)]
+pub struct Memory(Vec<Block>);
+
+impl Memory {
+    fn of(&mut self, params: &Params) -> &mut [Block] {
+        let count = params.block_count();
+        if self.0.len() < count {
+            self.0.resize(count, Block::default());
+        }
+        self.0.get_mut(..count).unwrap_or_default()
+    }
+}
+
 /// Hashes a password that was accepted. A fault when it is longer than 1,024 bytes or the cost is out of range.
-pub fn hash(password: &Secret<String>, cost: &Argon2Cost, entropy: &Entropy) -> Result<PasswordHash, Fault> {
+pub fn hash(
+    password: &Secret<String>,
+    cost: &Argon2Cost,
+    entropy: &Entropy,
+    memory: &mut Memory,
+) -> Result<PasswordHash, Fault> {
     const DOING: &str = "hashing a password";
     let Some(text) = normalized(password) else {
         return Err(Fault::new(DOING, format!("longer than {MAX_BYTES} bytes")));
@@ -125,18 +145,43 @@ pub fn hash(password: &Secret<String>, cost: &Argon2Cost, entropy: &Entropy) -> 
     let params = cost.params().map_err(|e| Fault::new(DOING, e))?;
     let salt =
         SaltString::encode_b64(&entropy.bytes::<16>()).map_err(|e| Fault::new(DOING, e.to_string()))?;
-    Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password(text.reveal().as_bytes(), &salt)
-        .map(|phc| PasswordHash(phc.to_string()))
-        .map_err(|e| Fault::new(DOING, e.to_string()))
+    let fault = |e: argon2::password_hash::Error| Fault::new(DOING, e.to_string());
+    let made =
+        compute(&text, (&params, salt.as_salt()), Params::DEFAULT_OUTPUT_LEN, memory).map_err(fault)?;
+    let phc = argon2::PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(fault)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(made),
+    };
+    Ok(PasswordHash(phc.to_string()))
 }
 
 /// Whether `password` is the one that was hashed. False for a hash that is none, or asks for more than is allowed.
-pub fn verify(password: &Secret<String>, hash: &PasswordHash) -> bool {
-    let (Some(text), Some((phc, _))) = (normalized(password), read(hash)) else {
+pub fn verify(password: &Secret<String>, hash: &PasswordHash, memory: &mut Memory) -> bool {
+    let (Some(text), Some((phc, params))) = (normalized(password), read(hash)) else {
         return false;
     };
-    Argon2::default().verify_password(text.reveal().as_bytes(), &phc).is_ok()
+    let is_ours = phc.algorithm == ARGON2ID_IDENT && phc.version == Some(Version::V0x13.into());
+    let (Some(salt), Some(kept)) = (phc.salt.filter(|_| is_ours), phc.hash) else { return false };
+    // Two outputs are compared in constant time.
+    compute(&text, (&params, salt), kept.len(), memory).is_ok_and(|made| made == kept)
+}
+
+fn compute(
+    text: &Secret<String>,
+    (params, salt): (&Params, Salt<'_>),
+    length: usize,
+    memory: &mut Memory,
+) -> argon2::password_hash::Result<Output> {
+    let mut bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut bytes)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    Output::init_with(length, |out| {
+        argon2.hash_password_into_with_memory(text.reveal().as_bytes(), salt, out, memory.of(params))?;
+        Ok(())
+    })
 }
 
 /// Whether a hash should be made anew at the next sign-in: other cost, other algorithm. Lowered costs count too, as
@@ -194,18 +239,26 @@ mod tests {
 
     const CHEAP: Argon2Cost = Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 };
 
+    fn verifies(password: &Secret<String>, hash: &PasswordHash) -> bool {
+        verify(password, hash, &mut Memory::default())
+    }
+
     fn secret(text: &str) -> Secret<String> {
         Secret::new(text.to_owned())
     }
 
     #[test]
     fn a_password_matches_its_hash_in_any_unicode_form_and_no_other() {
-        let kept = hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        let kept =
+            hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(1), &mut Memory::default())
+                .unwrap();
         assert!(kept.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
-        assert!(verify(&secret("cafe\u{301} au lait a\u{300} Paris"), &kept));
-        assert!(!verify(&secret("cafe au lait à Paris"), &kept));
-        assert!(!verify(&secret("caf\u{e9} au lait à Paris\0"), &kept));
-        let again = hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(2)).unwrap();
+        assert!(verifies(&secret("cafe\u{301} au lait a\u{300} Paris"), &kept));
+        assert!(!verifies(&secret("cafe au lait à Paris"), &kept));
+        assert!(!verifies(&secret("caf\u{e9} au lait à Paris\0"), &kept));
+        let again =
+            hash(&secret("caf\u{e9} au lait à Paris"), &CHEAP, &Entropy::seeded(2), &mut Memory::default())
+                .unwrap();
         assert_ne!(kept, again, "the salt differs");
         assert_eq!(PasswordHash::from_phc(kept.as_str().to_owned()), kept);
         assert_eq!(format!("{kept:?}"), "PasswordHash(…)");
@@ -213,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_hash_is_made_anew_when_its_cost_or_kind_is_another() {
-        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1), &mut Memory::default()).unwrap();
         assert!(!needs_rehash(&kept, &CHEAP));
         assert!(needs_rehash(&kept, &Argon2Cost { passes: 2, ..CHEAP }));
         assert!(needs_rehash(&kept, &Argon2Cost::default()));
@@ -228,13 +281,13 @@ mod tests {
         let (phc, params) = read(&stand_in).unwrap();
         assert_eq!((params.m_cost(), phc.hash.unwrap().len()), (19_456, 32));
         for text in ["", "A", "password"] {
-            assert!(!verify(&secret(text), &stand_in));
+            assert!(!verifies(&secret(text), &stand_in));
         }
     }
 
     #[test]
     fn garbage_and_monstrous_costs_match_nothing() {
-        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1)).unwrap();
+        let kept = hash(&secret("x"), &CHEAP, &Entropy::seeded(1), &mut Memory::default()).unwrap();
         for row in [
             String::new(),
             "$".into(),
@@ -247,7 +300,7 @@ mod tests {
             kept.as_str().replace("v=19", "v=99"),
             kept.as_str().replace("argon2id", "scrypt"),
         ] {
-            assert!(!verify(&secret("x"), &PasswordHash(row.clone())), "{row}");
+            assert!(!verifies(&secret("x"), &PasswordHash(row.clone())), "{row}");
         }
         for cost in [
             Argon2Cost { memory_kib: 7, ..CHEAP },
@@ -255,7 +308,7 @@ mod tests {
             Argon2Cost { passes: 0, ..CHEAP },
             Argon2Cost { lanes: 0, ..CHEAP },
         ] {
-            assert!(hash(&secret("x"), &cost, &Entropy::seeded(1)).is_err());
+            assert!(hash(&secret("x"), &cost, &Entropy::seeded(1), &mut Memory::default()).is_err());
         }
     }
 
@@ -263,10 +316,10 @@ mod tests {
     fn a_password_of_a_megabyte_is_refused_before_any_hashing() {
         let long = secret(&"x".repeat(1 << 20));
         assert!(check_policy(&long, &[], 15).is_err());
-        assert!(hash(&long, &CHEAP, &Entropy::seeded(1)).is_err());
-        assert!(!verify(&long, &dummy(&CHEAP)));
+        assert!(hash(&long, &CHEAP, &Entropy::seeded(1), &mut Memory::default()).is_err());
+        assert!(!verifies(&long, &dummy(&CHEAP)));
         let longest = secret(&"correct horse battery staple ".repeat(40)[..1024]);
-        assert!(hash(&longest, &CHEAP, &Entropy::seeded(1)).is_ok());
+        assert!(hash(&longest, &CHEAP, &Entropy::seeded(1), &mut Memory::default()).is_ok());
     }
 
     #[test]
@@ -374,7 +427,7 @@ mod tests {
             let _ = check_policy(&secret(&password), &[&context, &password], 8);
             let phc = format!("$argon2id$v=19$m=8,t=1,p=1${row}$AAAA");
             for row in [row, phc] {
-                prop_assert!(!verify(&secret(&password), &PasswordHash(row)));
+                prop_assert!(!verifies(&secret(&password), &PasswordHash(row)));
             }
         }
     }

@@ -3,15 +3,16 @@
 //!
 //! Always the same threads: the allocator keeps what a thread once had, and the runtime's pool has hundreds of them.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::account::password::{self, Argon2Cost, PasswordHash};
+use crate::account::password::{self, Argon2Cost, Memory, PasswordHash};
 use crate::base::entropy::Entropy;
 use crate::base::fault::Fault;
 use crate::base::secret::Secret;
@@ -24,13 +25,13 @@ pub struct Hashing {
     cost: Argon2Cost,
     /// One for each thread that started.
     slots: Arc<Semaphore>,
-    threads: Sender<Job>,
+    jobs: Arc<Jobs>,
     waiting: AtomicUsize,
     queue: usize,
     dummy: PasswordHash,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// The longest that a sign-in waits for a slot before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,13 +47,12 @@ impl Hashing {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let slots = if settings.parallel == 0 { cores } else { settings.parallel };
         let dummy = password::dummy(&cost);
-        let (threads, jobs) = mpsc::channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let jobs = Arc::<Jobs>::default();
         let started = (0..slots).filter(|_| start_thread(&jobs)).count();
         Self {
             cost,
             slots: Arc::new(Semaphore::new(started)),
-            threads,
+            jobs,
             waiting: AtomicUsize::new(0),
             queue: settings.queue,
             dummy,
@@ -62,7 +62,9 @@ impl Hashing {
     /// Hashes a new password.
     pub async fn hash(&self, secret: Secret<String>, entropy: &Entropy) -> Result<PasswordHash, OAuthError> {
         let (cost, entropy) = (self.cost, entropy.clone());
-        self.run(move || password::hash(&secret, &cost, &entropy)).await?.map_err(OAuthError::Server)
+        self.run(move |memory| password::hash(&secret, &cost, &entropy, memory))
+            .await?
+            .map_err(OAuthError::Server)
     }
 
     /// Compares, and says whether the stored hash is of an older cost. Without a stored hash it does the same work against
@@ -73,8 +75,8 @@ impl Hashing {
         stored: Option<PasswordHash>,
     ) -> Result<Match, OAuthError> {
         let (cost, dummy) = (self.cost, self.dummy.clone());
-        self.run(move || {
-            let right = password::verify(&secret, stored.as_ref().unwrap_or(&dummy));
+        self.run(move |memory| {
+            let right = password::verify(&secret, stored.as_ref().unwrap_or(&dummy), memory);
             match stored {
                 Some(stored) if right => Match::Right { rehash: password::needs_rehash(&stored, &cost) },
                 _ => Match::Wrong,
@@ -85,7 +87,7 @@ impl Hashing {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, OAuthError> {
         let waiting = Waiting::enter(&self.waiting);
         if waiting.before >= self.queue {
@@ -98,25 +100,86 @@ impl Hashing {
         let failed = |why: &'static str| OAuthError::Server(Fault::new("hashing a password", why));
         let (done, result) = oneshot::channel();
         // The slot goes with the work, not with the caller: who hangs up must not make room while the thread still works.
-        let job: Job = Box::new(move || {
-            let result = work();
+        let job: Job = Box::new(move |memory| {
+            let result = work(memory);
             drop(slot);
             drop(done.send(result));
         });
-        self.threads.send(job).map_err(|_| failed("the threads have ended"))?;
+        self.jobs.push(job);
         result.await.map_err(|_| failed("it panicked"))
     }
 }
 
-/// A thread that hashes until the last handle of `jobs` is gone; whether it started.
-fn start_thread(jobs: &Arc<Mutex<Receiver<Job>>>) -> bool {
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        self.jobs.end();
+    }
+}
+
+/// What waits for a thread.
+#[derive(Default)]
+struct Jobs {
+    /// The first comes first; `None` is the end of a thread.
+    queue: Mutex<VecDeque<Option<Job>>>,
+    came: Condvar,
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Jobs")
+    }
+}
+
+impl Jobs {
+    fn push(&self, job: Job) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(Some(job));
+        self.came.notify_one();
+    }
+
+    /// Every thread ends when it has done what waits.
+    fn end(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(None);
+        self.came.notify_all();
+    }
+
+    /// The next job, waiting for it as long as it takes, or at most for [`REST`] with `memory` in hand, which is given back then. `None` at
+    /// the end.
+    fn next(&self, memory: &mut Memory) -> Option<Job> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rested = false;
+        loop {
+            match queue.pop_front() {
+                Some(Some(job)) => return Some(job),
+                // It stays for the others.
+                Some(None) => {
+                    queue.push_front(None);
+                    return None;
+                }
+                None if rested => {
+                    *memory = Memory::default();
+                    queue = self.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
+                None => {
+                    let waited = self.came.wait_timeout(queue, REST).unwrap_or_else(PoisonError::into_inner);
+                    queue = waited.0;
+                    rested = waited.1.timed_out();
+                }
+            }
+        }
+    }
+}
+
+/// How long a thread without work keeps its memory.
+const REST: Duration = Duration::from_secs(2);
+
+/// A thread that hashes until the end of `jobs`; whether it started.
+fn start_thread(jobs: &Arc<Jobs>) -> bool {
     let jobs = Arc::clone(jobs);
     let work = move || {
-        loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = job else { return };
+        let mut memory = Memory::default();
+        while let Some(job) = jobs.next(&mut memory) {
             // A job that panics has no result, which its caller notices; the thread goes on.
-            drop(catch_unwind(AssertUnwindSafe(job)));
+            drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory))));
         }
     };
     let started = std::thread::Builder::new().name("hashing".to_owned()).spawn(work);

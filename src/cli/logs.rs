@@ -4,7 +4,7 @@
 //! cannot stop a request: lines wait in a bounded queue, and what does not fit is counted (F22). Secrets are kept out where
 //! they are: `Secret` has no form that could be logged.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -17,6 +17,8 @@ use crate::config::{Loaded, Log, LogFormat};
 
 /// Lines that may wait for the reader.
 const QUEUE: usize = 16_384;
+/// The most that is written at once, in bytes.
+const WRITTEN: usize = 32 * 1024;
 
 /// Whose logs they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,8 @@ pub(super) fn start(loaded: &Loaded, whose: For) -> Logs {
         .buffered_lines_limit(QUEUE)
         .lossy(true)
         .thread_name("logs")
-        .finish(io::stderr());
+        // What waits together is written together: the thread flushes whenever its queue is empty.
+        .finish(BufWriter::with_capacity(WRITTEN, io::stderr()));
     let dropped = queue.error_counter();
     // Records of libraries that use the older `log` crate are taken in too.
     drop(subscriber(&log, Lines(queue)).try_init());

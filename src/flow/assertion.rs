@@ -106,7 +106,7 @@ async fn client_signature(
         }
         AuthMethod::PrivateKeyJwt => {
             let keys = match (&client.metadata.jwks, &client.metadata.jwks_uri) {
-                (Some(jwks), _) => Arc::new(KeySet::registered(jwks).map_err(|_| Why::UnknownKey)?),
+                (Some(jwks), _) => app.registered_keys(&client.id, jwks).map_err(|_| Why::UnknownKey)?,
                 (None, Some(uri)) => {
                     let source = KeySource::Uri(uri.clone());
                     app.remote_keys(&source, unverified.kid.as_deref(), now)

@@ -9,7 +9,7 @@ use super::caller::place;
 use super::introspect::alive;
 use super::keys;
 use crate::api_key::format::{self, PublicId};
-use crate::api_key::key::{ApiKey, Refusal};
+use crate::api_key::key::{ApiKey, KeySecret, Refusal};
 use crate::api_key::permission::Permissions;
 use crate::api_key::plan::{Budget, Class, budget};
 use crate::api_key::window::Standing;
@@ -175,16 +175,21 @@ async fn key(
     asked: &Asked<'_>,
     now: Timestamp,
 ) -> Result<Verdict, OAuthError> {
-    let key = match app.api_key(written.id) {
-        Some(key) => key,
-        None => match Box::pin(look_up(app, written.id, asked, now)).await? {
-            Some(key) => Arc::new(key),
+    let judge = |key: &ApiKey| {
+        let is_it = |s: &KeySecret| s.fingerprint == keys::fingerprint(app, s.pepper, asked.credential);
+        key.judge(is_it, now).map(|s| (s.fingerprint, s.pepper))
+    };
+    let known = app.api_key(written.id).map(|key| (judge(&key), key));
+    let (judged, key) = match known {
+        Some(known) if !matches!(known.0, Err(Refusal::NotFound)) => known,
+        // Another node may have minted it a moment ago, or given it a new secret.
+        _ => match Box::pin(look_up(app, written.id, asked, now)).await? {
+            Some(key) => (judge(&key), Arc::new(key)),
             None => return Ok(Verdict::unknown()),
         },
     };
-    let judged = key.judge(|s| s.fingerprint == keys::fingerprint(app, s.pepper, asked.credential), now);
     let (secret, pepper): (Fingerprint, i32) = match judged {
-        Ok(secret) => (secret.fingerprint, secret.pepper),
+        Ok(of) => of,
         Err(Refusal::NotFound) => return Ok(Verdict::unknown()),
         Err(refusal) => return Ok(Verdict::Refused { refusal, key: Some(key), limit: None }),
     };

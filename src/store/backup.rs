@@ -77,7 +77,7 @@ pub fn check(path: &Path) -> Result<(), OpenError> {
     if !path.is_file() {
         return Err(OpenError::Unreachable(format!("{}: there is no such file", path.display())));
     }
-    integrity::check(path)?;
+    integrity::check(path, integrity::Look::AtHead)?;
     let Conn::Sqlite(mut conn) = open_probe(path)? else { return Ok(()) };
     let answer = diesel::sql_query("PRAGMA integrity_check(1)").get_result::<Answer>(&mut conn);
     let sound = answer.map_err(|error| damaged(one_line(&error.to_string())))?.integrity_check;

@@ -13,11 +13,23 @@ use super::error::{OpenError, StoreError};
 
 /// How a SQLite file begins (SQLite file format §1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// Up to this size every page is looked at, in well under a second; a start must not take longer (F1).
-const LOOK_AT_ALL: u64 = 512 << 20;
+/// Up to this size every page is looked at before the start, in some milliseconds; of a larger file beside the work, so that a start is
+/// quick (F1).
+const LOOK_AT_ALL: u64 = 8 << 20;
+/// A larger file than this is not looked through by itself: it would take minutes, and `cnx backup` does it with every copy.
+const LOOK_LATER: u64 = 4 << 30;
+
+/// How much is looked at before anything is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Whether it is a database of ours.
+    AtHead,
+    /// And every page of a small one.
+    AtPages,
+}
 
 /// Refuses a file that is no SQLite database, that is damaged, or that another program made. A missing or empty file is fine.
-pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check(path: &Path, look: Look) -> Result<(), OpenError> {
     let damaged =
         |problem: &str| OpenError::Damaged { path: path.display().to_string(), problem: problem.to_owned() };
     let unreachable = |e: std::io::Error| OpenError::Unreachable(format!("{}: {e}", path.display()));
@@ -38,7 +50,8 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
         Err(e) => return Err(unreachable(e)),
     }
     let mut conn = open_probe(path)?;
-    let sound = if size <= LOOK_AT_ALL { quick_check(&mut conn) } else { Ok("ok".to_owned()) };
+    let at_all = look == Look::AtPages && size <= LOOK_AT_ALL;
+    let sound = if at_all { quick_check(&mut conn) } else { Ok("ok".to_owned()) };
     match sound {
         Ok(answer) if answer == "ok" => {}
         Ok(answer) => return Err(damaged(&answer)),
@@ -49,6 +62,21 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
         Ok(false) => Ok(()),
         Ok(true) => Err(OpenError::Foreign(path.display().to_string())),
         Err(error) => Err(damaged(&error.to_string())),
+    }
+}
+
+/// Looks at every page of a file that was too large for it at the start; what is wrong, if anything. Takes a second for some hundred MB.
+pub(super) fn look_through(path: &Path) -> Option<StoreError> {
+    let size = path.metadata().ok()?.len();
+    if size <= LOOK_AT_ALL || size > LOOK_LATER {
+        return None;
+    }
+    let damaged =
+        |problem: String| StoreError::Unavailable(format!("the database file is damaged: {problem}"));
+    let mut conn = open_probe(path).ok()?;
+    match quick_check(&mut conn) {
+        Ok(answer) => (answer != "ok").then(|| damaged(answer)),
+        Err(error) => error.is_damage().then_some(error),
     }
 }
 

@@ -13,6 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::StoreOptions;
 use super::conn::{Conn, Target, on_both, open_postgres_for_migrations, open_probe, target};
 use super::error::{OpenError, one_line};
+use super::integrity::Look;
 use super::meta;
 use crate::base::digest::sha256;
 
@@ -97,7 +98,7 @@ pub fn look(options: &StoreOptions) -> Result<Found, OpenError> {
     let mut conn = match target(options.url.reveal())? {
         Target::Sqlite(path) if !path.exists() => return Ok(Found { fresh: true, key_check: None }),
         Target::Sqlite(path) => {
-            super::integrity::check(&path)?;
+            super::integrity::check(&path, Look::AtHead)?;
             open_probe(&path)?
         }
         Target::Postgres(url) => open_postgres_for_migrations(&url)?,

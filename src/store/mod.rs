@@ -55,6 +55,7 @@ mod open_tests;
 #[cfg(test)]
 mod testing;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::secret::Secret;
@@ -107,7 +108,7 @@ pub struct Store {
 }
 
 enum Doors {
-    Sqlite { writer: Writer, readers: Readers },
+    Sqlite { writer: Writer, readers: Readers, path: PathBuf },
     Postgres(Pool),
 }
 
@@ -123,7 +124,7 @@ impl Store {
     pub fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         match target(options.url.reveal())? {
             Target::Sqlite(path) => {
-                integrity::check(&path)?;
+                integrity::check(&path, integrity::Look::AtPages)?;
                 if path.exists() {
                     migrate::pending(options)?;
                 }
@@ -131,8 +132,8 @@ impl Store {
                 let mut conn = open_writer(&path, options)?;
                 let fresh = migrate::apply(&mut conn)?.was_fresh;
                 let readers = Readers::new(path.clone());
-                let writer = Writer::start(conn, path, options);
-                Ok(Self::of(Doors::Sqlite { writer, readers }, fresh))
+                let writer = Writer::start(conn, path.clone(), options);
+                Ok(Self::of(Doors::Sqlite { writer, readers, path }, fresh))
             }
             Target::Postgres(url) => {
                 let mut conn = conn::open_postgres_for_migrations(&url)?;
@@ -199,6 +200,17 @@ impl Store {
         }
     }
 
+    /// Looks at every page of an embedded database that was too large for it at the start, beside the work; of a damaged one nothing is ready
+    /// any more ([`Store::ping`]). Blocks for a second for some hundred MB.
+    pub fn look_through(&self) {
+        if let Doors::Sqlite { path, .. } = &self.doors
+            && let Some(error) = integrity::look_through(path)
+            && !self.damaged.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(%error, "the database file is damaged; restore a backup and start again");
+        }
+    }
+
     /// Whether the database answers and was never found damaged, and after a write failed for want of space or of a sound disk, whether
     /// writing works again.
     pub async fn ping(&self) -> Result<(), StoreError> {
@@ -217,7 +229,7 @@ impl Store {
     /// Commits what waits, stops the writer and closes the file; later writes are refused. Blocks until it is done; may be called twice.
     pub fn close(&self) {
         match &self.doors {
-            Doors::Sqlite { writer, readers } => {
+            Doors::Sqlite { writer, readers, .. } => {
                 readers.close();
                 writer.stop();
             }

@@ -1,31 +1,31 @@
 //! Metadata and public keys. They may be kept for a while: metadata changes with the settings, keys are published longer
 //! than this before they sign.
 
-use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
 use actix_web::{HttpResponse, web};
-use serde_json::Value;
 
-use crate::base::algorithm::Algorithm;
 use crate::base::fault::Fault;
 use crate::oauth::error::OAuthError;
-use crate::oauth::metadata;
 use crate::web::{Node, refuse};
+
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// OIDC Discovery §4.
 pub(in crate::web) async fn openid_configuration(app: Node) -> HttpResponse {
-    document(&app, metadata::openid_configuration)
+    document(&app, app.openid_configuration())
 }
 
 /// RFC 8414 §3.
 pub(in crate::web) async fn authorization_server(app: Node) -> HttpResponse {
-    document(&app, metadata::oauth_authorization_server)
+    document(&app, app.oauth_authorization_server())
 }
 
-fn document(app: &Node, build: fn(&str, &[Algorithm]) -> Result<Value, Fault>) -> HttpResponse {
-    match build(app.issuer(), &Algorithm::ALL) {
-        Ok(document) => {
-            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, max_age(app))).json(document)
-        }
+fn document(app: &Node, text: Result<&str, Fault>) -> HttpResponse {
+    match text {
+        Ok(text) => HttpResponse::Ok()
+            .content_type(APPLICATION_JSON)
+            .insert_header((header::CACHE_CONTROL, max_age(app)))
+            .body(text.to_owned()),
         Err(fault) => refuse::json(&OAuthError::Server(fault)),
     }
 }
