@@ -31,7 +31,7 @@ use crate::store::{OpenError, Store, StoreOptions, audit, meta, migrate};
 pub use self::counts::{ALLOWED, Counted, Counts};
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
-pub use self::mail::{Letter, Mail, Mailer, Written, newest};
+pub use self::mail::{Letter, Mail, Mailer, Written, greet as greet_mail_server, newest};
 pub use self::refusals::Refusals;
 pub use self::remote_keys::{KeySource, RemoteKeys};
 pub use self::snapshot::Snapshots;

@@ -179,14 +179,8 @@ fn metrics_server(handle: PrometheusHandle, wanted: SocketAddr) -> Result<(Serve
 }
 
 /// TLS 1.2 and 1.3 with the suites that rustls keeps: AEAD with ECDHE (R92).
-fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
-    let wrong = |path: &std::path::Path, e: &dyn std::fmt::Display| {
-        ServeError::Tls(format!("{}: {e}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.cert)
-        .map_err(|e| wrong(&tls.cert, &e))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| wrong(&tls.cert, &e))?;
+pub(crate) fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
+    let chain = chain(tls)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| wrong(&tls.key, &e))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ServerConfig::builder_with_provider(provider)
@@ -195,4 +189,16 @@ fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|e| wrong(&tls.cert, &e))
+}
+
+/// Our certificate and those above it, as the file has them.
+pub(crate) fn chain(tls: &Tls) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+    CertificateDer::pem_file_iter(&tls.cert)
+        .map_err(|e| wrong(&tls.cert, &e))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| wrong(&tls.cert, &e))
+}
+
+fn wrong(path: &std::path::Path, problem: &dyn std::fmt::Display) -> ServeError {
+    ServeError::Tls(format!("{}: {problem}", path.display()))
 }

@@ -25,6 +25,8 @@ mod client_add;
 mod dev;
 mod doctor;
 mod doctor_checks;
+mod doctor_neighbours;
+mod doctor_tls;
 mod duration;
 mod inert;
 mod key;

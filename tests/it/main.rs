@@ -31,6 +31,7 @@ mod console_organization;
 mod console_people;
 mod cors;
 mod dev;
+mod doctor;
 mod exchange;
 mod faults_disk;
 mod faults_load;
