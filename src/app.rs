@@ -10,6 +10,7 @@ mod master_key;
 mod refusals;
 mod remote_keys;
 mod snapshot;
+mod steady;
 mod uses;
 
 use std::fmt;
@@ -72,6 +73,7 @@ pub struct App {
     fetcher: Fetcher,
     remote_keys: RemoteKeys,
     snapshots: Snapshots,
+    steady: steady::Steady,
     draining: AtomicBool,
     _lock: Option<ServeLock>,
 }
@@ -187,7 +189,9 @@ impl App {
             Limits::open(settings.redis_url.as_ref()).map_err(|e| StartError::Redis(e.to_string()))?;
         let hashing = Hashing::new(&settings.passwords);
         let snapshots = Snapshots::default();
+        let steady = steady::Steady::begin(&clock);
         let app = Self {
+            steady,
             settings,
             clock,
             entropy,
@@ -213,6 +217,17 @@ impl App {
     /// The present moment. A flow reads it once and passes it down.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The present moment, for those who delete what is over: a clock that was turned forward since the start is not followed, since what it
+    /// ends is back when it is turned back (F10).
+    pub fn steady_now(&self) -> Timestamp {
+        self.steady.now(&self.clock)
+    }
+
+    /// By how many seconds the clock is ahead of the time that passed since the start.
+    pub fn clock_ahead(&self) -> i64 {
+        self.steady.ahead(&self.clock)
     }
 
     /// The issuer, byte for byte as configured (C18).

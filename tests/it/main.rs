@@ -19,6 +19,7 @@ mod canaries;
 mod client_assertions;
 mod client_credentials;
 mod client_secrets;
+mod clocks;
 mod code_grant;
 mod code_grant_bindings;
 mod command_line;
