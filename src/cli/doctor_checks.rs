@@ -6,12 +6,13 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::doctor::Finding;
+use super::doctor::{Finding, State};
 use super::doctor_neighbours::listener;
 use super::doctor_tls::tls;
 use crate::app::{StartError, master_key_fits};
 use crate::base::time::Timestamp;
 use crate::config::{Loaded, Settings};
+use crate::serve::open_files::room;
 
 /// What a server needs at the least to go on for a while: one step of its write-ahead log.
 const ROOM: usize = 4 << 20;
@@ -29,6 +30,7 @@ pub(super) fn machine(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
     findings.extend(settings.metrics_listen.map(|address| listener("metrics_listen", address, settings)));
     findings.push(public_url(settings));
     findings.extend(wide_proxies(settings));
+    findings.push(open_files(settings, room()));
     findings
 }
 
@@ -157,7 +159,8 @@ fn exposed_key(path: &Path) -> Option<Finding> {
 
 /// What a server starts with all the same, and says in its log: nobody runs this command as long as everything seems well.
 pub(super) fn at_start(settings: &Settings) -> Vec<Finding> {
-    [exposed_key(&settings.master_key_file), unnamed_proxy(settings), wide_proxies(settings)]
+    let files = Some(open_files(settings, room())).filter(|found| found.state != State::Ok);
+    [exposed_key(&settings.master_key_file), unnamed_proxy(settings), wide_proxies(settings), files]
         .into_iter()
         .flatten()
         .collect()
@@ -236,6 +239,23 @@ fn wide_proxies(settings: &Settings) -> Option<Finding> {
     })
 }
 
+/// Whether as many connections as the settings want can be open. A service may have other limits than who runs this command.
+fn open_files(settings: &Settings, room: Option<usize>) -> Finding {
+    const CHECK: &str = "open files";
+    let wanted = settings.limits.connections;
+    match room {
+        Some(room) if room < wanted => Finding::warn(
+            CHECK,
+            format!("this process may open files for {room} connections, and limits.connections is {wanted}"),
+            format!(
+                "let it open {} (LimitNOFILE= of systemd, ulimit -Hn), or lower limits.connections",
+                wanted + 1000
+            ),
+        ),
+        _ => Finding::ok(CHECK, format!("{wanted} connections can be open")),
+    }
+}
+
 /// The permission bits; nothing where there are none.
 pub(super) fn mode(path: &Path) -> Option<u32> {
     #[cfg(unix)]
@@ -252,7 +272,6 @@ pub(super) fn mode(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::doctor::State;
     use super::*;
     use crate::config;
 
@@ -301,6 +320,14 @@ mod tests {
     fn a_clock_that_was_never_set_is_found() {
         assert_eq!(clock(Timestamp::from_secs(0)).state, State::Fail);
         assert_eq!(clock(Timestamp::from_secs(1_800_000_000)).state, State::Ok);
+    }
+
+    #[test]
+    fn fewer_files_than_connections_are_a_warning() {
+        let loaded = settings(&[("CNX_LIMITS__CONNECTIONS", "1000".to_owned())]);
+        for (room, state) in [(Some(999), State::Warn), (Some(1000), State::Ok), (None, State::Ok)] {
+            assert_eq!(open_files(&loaded.settings, room).state, state, "{room:?}");
+        }
     }
 
     #[test]

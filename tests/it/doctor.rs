@@ -22,17 +22,17 @@ struct Plant {
     mend: Words,
     /// `fail` ends with exit code 1; `warn` is what a server runs with all the same.
     state: Words,
-    plant: fn(&mut Place),
+    happens: fn(&mut Place),
 }
 
 type Words = &'static str;
 
-const fn fail(name: Words, [check, says, mend]: [Words; 3], plant: fn(&mut Place)) -> Plant {
-    Plant { name, check, says, mend, state: "fail", plant }
+const fn fail(name: Words, [check, says, mend]: [Words; 3], happens: fn(&mut Place)) -> Plant {
+    Plant { name, check, says, mend, state: "fail", happens }
 }
 
-const fn warn(name: Words, [check, says, mend]: [Words; 3], plant: fn(&mut Place)) -> Plant {
-    Plant { name, check, says, mend, state: "warn", plant }
+const fn warn(name: Words, [check, says, mend]: [Words; 3], happens: fn(&mut Place)) -> Plant {
+    Plant { name, check, says, mend, state: "warn", happens }
 }
 
 /// A folder whose server ran, so that there is something to damage; made once, and copied for each problem.
@@ -323,7 +323,7 @@ fn each_planted_problem_is_found_and_comes_with_its_mending() {
     assert!(all.iter().filter(|plant| plant.state == "fail").count() >= 12);
     for plant in all {
         let mut place = copy_of(&template);
-        (plant.plant)(&mut place);
+        (plant.happens)(&mut place);
         is_found(plant, &place);
     }
 }

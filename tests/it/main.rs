@@ -34,6 +34,7 @@ mod cors;
 mod dev;
 mod doctor;
 mod exchange;
+mod faults_connections;
 mod faults_disk;
 mod faults_load;
 mod faults_migration;
