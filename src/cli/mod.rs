@@ -110,6 +110,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if usage.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
+    if !Entropy::is_there() {
+        print::reason(
+            "the operating system gives no random bytes (getrandom, /dev/urandom); nothing was started or changed",
+        );
+        return ExitCode::from(1);
+    }
     let context = Context { config: cnx.config, json: cnx.json };
     let done = match cnx.command {
         Command::Serve(arguments) => serve::run(&context, &arguments),

@@ -37,6 +37,7 @@ mod exchange;
 mod faults_connections;
 mod faults_disk;
 mod faults_load;
+mod faults_machine;
 mod faults_migration;
 mod faults_postgres;
 mod faults_sqlite;
