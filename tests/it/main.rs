@@ -40,6 +40,7 @@ mod faults_load;
 mod faults_machine;
 mod faults_migration;
 mod faults_postgres;
+mod faults_power;
 mod faults_sqlite;
 mod framing;
 mod gateway;
