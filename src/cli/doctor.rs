@@ -1,6 +1,7 @@
 //! `cnx doctor`: looks at everything that a server needs, changes nothing, and says of each fault how to mend it.
 //!
-//! The checks of the machine are in `doctor_checks.rs`; here are those of the database and what it holds.
+//! The checks of the machine are in `doctor_checks.rs` and `doctor_tls.rs`, those of others in `doctor_neighbours.rs`; here are those of the database and
+//! what it holds.
 
 use serde::Serialize;
 use serde_json::json;
