@@ -12,6 +12,7 @@ mod refusals;
 mod registered_keys;
 mod remote_keys;
 mod snapshot;
+mod steady;
 mod uses;
 
 use std::fmt;
@@ -34,7 +35,7 @@ pub use self::counts::{ALLOWED, Counted, Counts};
 pub use self::documents::Documents;
 pub use self::fetch::{FetchError, Fetched, Fetcher};
 pub use self::hashing::{Hashing, Match};
-pub use self::mail::{Letter, Mail, Mailer, Written, newest};
+pub use self::mail::{Letter, Mail, Mailer, Written, greet as greet_mail_server, newest};
 pub use self::refusals::Refusals;
 pub use self::registered_keys::RegisteredKeys;
 pub use self::remote_keys::{KeySource, RemoteKeys};
@@ -79,6 +80,7 @@ pub struct App {
     registered_keys: RegisteredKeys,
     documents: Documents,
     snapshots: Snapshots,
+    steady: steady::Steady,
     draining: AtomicBool,
     _lock: Option<ServeLock>,
 }
@@ -194,7 +196,9 @@ impl App {
             Limits::open(settings.redis_url.as_ref()).map_err(|e| StartError::Redis(e.to_string()))?;
         let hashing = Hashing::new(&settings.passwords);
         let snapshots = Snapshots::default();
+        let steady = steady::Steady::begin(&clock);
         let app = Self {
+            steady,
             settings,
             clock,
             entropy,
@@ -233,6 +237,17 @@ impl App {
     /// The present moment. A flow reads it once and passes it down.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The present moment, for those who delete what is over: a clock that was turned forward since the start is not followed, since what it
+    /// ends is back when it is turned back (F10).
+    pub fn steady_now(&self) -> Timestamp {
+        self.steady.now(&self.clock)
+    }
+
+    /// By how many seconds the clock is ahead of the time that passed since the start.
+    pub fn clock_ahead(&self) -> i64 {
+        self.steady.ahead(&self.clock)
     }
 
     /// The issuer, byte for byte as configured (C18).

@@ -1,5 +1,7 @@
 //! Floor 6: listeners. Binds, starts the jobs, serves, and stops gracefully.
 
+pub(crate) mod open_files;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -22,6 +24,9 @@ use crate::web;
 
 /// How long a kept connection may be silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+#[cfg(unix)]
+/// How many connections may wait to be taken; the kernel has a limit of its own, too.
+const WAITING: i32 = 4096;
 /// How long requests in flight may take after the stop signal, in seconds.
 const SHUTDOWN_SECONDS: u64 = 8;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -93,6 +98,9 @@ pub async fn serve(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Result<R
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
+    open_files::raise();
+    let connections =
+        open_files::room().map_or(settings.limits.connections, |room| room.min(settings.limits.connections));
     let at_front = Arc::clone(&app);
     let site = move || {
         let routes = Site::new().wrap(from_fn(web::edge)).configure(routes.clone());
@@ -100,7 +108,7 @@ pub async fn serve(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Result<R
     };
     let server = HttpServer::new(site)
         .workers(workers)
-        .max_connections(settings.limits.connections.div_ceil(workers))
+        .max_connections(connections.div_ceil(workers))
         .client_request_timeout(Duration::from_secs(head))
         .client_disconnect_timeout(Duration::from_secs(2))
         .keep_alive(KEEP_ALIVE)
@@ -160,6 +168,9 @@ fn bind(key: &'static str, wanted: SocketAddr) -> Result<(TcpListener, SocketAdd
     let failed = |problem| ServeError::Listen { key, address: wanted, problem };
     let listener = TcpListener::bind(wanted).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    // The standard library lets 128 wait; those of a burst beyond them would be told nothing, and try again seconds later (F14).
+    #[cfg(unix)]
+    socket2::SockRef::from(&listener).listen(WAITING).map_err(failed)?;
     // Accepted connections inherit it. The HTTP library has no limit of its own on writing.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD)).map_err(failed)?;
@@ -179,14 +190,8 @@ fn metrics_server(handle: PrometheusHandle, wanted: SocketAddr) -> Result<(Serve
 }
 
 /// TLS 1.2 and 1.3 with the suites that rustls keeps: AEAD with ECDHE (R92).
-fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
-    let wrong = |path: &std::path::Path, e: &dyn std::fmt::Display| {
-        ServeError::Tls(format!("{}: {e}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.cert)
-        .map_err(|e| wrong(&tls.cert, &e))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| wrong(&tls.cert, &e))?;
+pub(crate) fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
+    let chain = chain(tls)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| wrong(&tls.key, &e))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ServerConfig::builder_with_provider(provider)
@@ -195,4 +200,16 @@ fn tls_config(tls: &Tls) -> Result<rustls::ServerConfig, ServeError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|e| wrong(&tls.cert, &e))
+}
+
+/// Our certificate and those above it, as the file has them.
+pub(crate) fn chain(tls: &Tls) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+    CertificateDer::pem_file_iter(&tls.cert)
+        .map_err(|e| wrong(&tls.cert, &e))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| wrong(&tls.cert, &e))
+}
+
+fn wrong(path: &std::path::Path, problem: &dyn std::fmt::Display) -> ServeError {
+    ServeError::Tls(format!("{}: {problem}", path.display()))
 }

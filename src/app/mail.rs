@@ -153,6 +153,20 @@ impl Mail {
     }
 }
 
+/// Whether the mail server of the settings takes us in, as for a letter: its TLS, our name and password. Fine where mail leaves otherwise.
+///
+/// # Errors
+/// What it said, or what could not be done.
+pub async fn greet(settings: &Settings) -> Result<(), String> {
+    let Mailer::Smtp { server, .. } = Mail::open(settings)?.mailer else { return Ok(()) };
+    match tokio::time::timeout(PATIENCE, server.test_connection()).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err("it does not answer".to_owned()),
+        Ok(Err(error)) => Err(one_line(&error.to_string())),
+        Err(_) => Err("it does not answer in time".to_owned()),
+    }
+}
+
 /// TLS that trusts our own authorities as well, where the address asks for TLS at all.
 fn trusting(path: &Path, address: &str) -> Result<Option<Tls>, String> {
     let wrong = |error: &dyn fmt::Display| format!("outbound.extra_ca {}: {error}", path.display());

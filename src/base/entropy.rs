@@ -29,6 +29,15 @@ impl Entropy {
         Self::System(SystemRandom::new())
     }
 
+    /// Whether the operating system gives random bytes at all. Asked before anything else: whatever is made without them can be guessed, and
+    /// the first who needs some would end the process with a riddle (F23).
+    pub fn is_there() -> bool {
+        match Self::system() {
+            Self::System(generator) => generator.fill(&mut [0; 32]).is_ok(),
+            Self::Seeded(_) => false,
+        }
+    }
+
     /// A generator that repeats itself for the same seed. Never for a server that people use.
     pub fn seeded(seed: u64) -> Self {
         Self::Seeded(Arc::new(Seeded { seed, counter: AtomicU64::new(0) }))

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+/// How far the clocks of those who work together may be apart, in seconds (F11).
+pub const CLOCKS_APART: i64 = 60;
+
 /// Seconds since 1970-01-01T00:00:00Z: the unit of every JWT (RFC 7519 §2, `NumericDate`) and of every row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -37,6 +40,17 @@ impl Timestamp {
     /// Seconds from `earlier` to `self`; negative when `earlier` is later.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whether `begun` is at most `life` seconds ago, and not in a future that two clocks which differ cannot explain: what was made
+    /// before a clock was turned back would else live for as long again (F10).
+    pub const fn is_within(self, life: i64, begun: Self) -> bool {
+        self.since(begun) <= life && !self.is_before(begun)
+    }
+
+    /// Whether `begun` is in a future that two clocks which differ cannot explain.
+    pub const fn is_before(self, begun: Self) -> bool {
+        begun.since(self) > CLOCKS_APART
     }
 
     /// RFC 3339 in UTC with seconds, as the command line and `/v1` print it.

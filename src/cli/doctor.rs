@@ -1,18 +1,19 @@
 //! `cnx doctor`: looks at everything that a server needs, changes nothing, and says of each fault how to mend it.
 //!
-//! The checks of the machine are in `doctor_checks.rs`; here are those of the database and what it holds.
+//! The checks of the machine are in `doctor_checks.rs` and `doctor_tls.rs`, those of others in `doctor_neighbours.rs`; here are those of the database and
+//! what it holds.
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, Refused, doctor_checks, logs, runtime};
-use crate::app::{App, Role};
+use super::{Context, Refused, doctor_checks, doctor_neighbours, logs, runtime};
+use crate::app::{App, Role, StartError};
 use crate::base::algorithm::Algorithm;
 use crate::base::entropy::Entropy;
 use crate::base::time::{Clock, Timestamp};
 use crate::config::{Loaded, Settings};
-use crate::jose::keyring::KeyState;
-use crate::store::{StoreOptions, migrate, users};
+use crate::jose::keyring::{KeyState, Step, plan};
+use crate::store::{OpenError, StoreOptions, migrate, users};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +65,10 @@ pub(super) fn run(context: &Context) -> Result<(), Refused> {
         Ok(loaded) => {
             let _logs = logs::start(&loaded, logs::For::Tool);
             let mut findings = doctor_checks::machine(&loaded, Clock::System.now());
-            runtime()?.block_on(database(&loaded, &mut findings));
+            runtime()?.block_on(async {
+                findings.extend(doctor_neighbours::others(&loaded.settings).await);
+                database(&loaded, &mut findings).await;
+            });
             findings
         }
     };
@@ -96,10 +100,11 @@ async fn database(loaded: &Loaded, findings: &mut Vec<Finding>) {
         findings.push(Finding::ok(CHECK, format!("{name} is not there yet; the first start makes it")));
         return;
     }
-    match migrate::pending(&StoreOptions::new(settings.database_url.as_str())) {
+    // Sound and ours comes first: a damaged file may tell anything about what it lacks.
+    let options = StoreOptions::new(settings.database_url.as_str());
+    match migrate::look(&options).and_then(|_| migrate::pending(&options)) {
         Err(error) => {
-            let mend = "check database_url and that the database runs; restore a backup if it is damaged";
-            findings.push(Finding::fail(CHECK, error.to_string(), mend));
+            findings.push(Finding::fail(CHECK, error.to_string(), mend_of(&error)));
             return;
         }
         Ok(pending) if !pending.is_empty() => {
@@ -115,16 +120,40 @@ async fn database(loaded: &Loaded, findings: &mut Vec<Finding>) {
     }
     // Nothing is missing, so opening changes nothing: it compares the master key and reads what there is.
     match App::open(settings.clone(), Clock::System, Entropy::system(), Role::Tool).await {
-        Err(error) => {
-            let mend =
-                "put the right master.key back, from the node or the backup that the database came from";
-            findings.push(Finding::fail("opening", error.to_string(), mend));
-        }
+        Err(error) => findings.push(Finding::fail("opening", error.to_string(), mend_of_start(&error))),
         Ok(app) => {
             findings.push(Finding::ok("opening", "the master key fits the database"));
             keys(&app, findings);
             people(&app, findings).await;
             app.store.close();
+        }
+    }
+}
+
+/// What to do about a database that cannot be opened.
+const fn mend_of(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Damaged { .. } => {
+            "stop the server and keep the file, then `cnx restore BACKUP`; look at the disk before it is used again"
+        }
+        OpenError::Newer(_) | OpenError::Changed(_) => {
+            "install the release that made it, or restore the backup from before that release"
+        }
+        OpenError::Foreign(_) => "name a new file or an empty database in database_url",
+        _ => "check database_url, and that the database runs and lets this user in",
+    }
+}
+
+/// What to do about the rest that a start needs.
+const fn mend_of_start(error: &StartError) -> &'static str {
+    match error {
+        StartError::MasterKey { .. } => {
+            "put the right master.key back, from the node or the backup that the database came from"
+        }
+        StartError::Keys(_) => "rows of the database are damaged: `cnx restore BACKUP`",
+        StartError::Outbound(_) | StartError::Mail(_) | StartError::Redis(_) => "correct the setting",
+        StartError::DataDir { .. } | StartError::Database { .. } => {
+            "let the server's user read and write the database's folder and files"
         }
     }
 }
@@ -153,8 +182,29 @@ fn keys(app: &App, findings: &mut Vec<Finding>) {
             "start the server, or run `cnx signing-key rotate --now`",
         ),
     });
+    findings.extend(late(app, now));
     let newest = app.stored_keys().iter().map(|key| key.created_at).max();
     findings.extend(newest.and_then(|newest| clock_behind(newest, now)));
+}
+
+/// A next key that a running server would have published by now. Who checks tokens must know it before it signs.
+fn late(app: &App, now: Timestamp) -> Option<Finding> {
+    const GRACE: i64 = 600;
+    let due = plan(&app.stored_keys(), &Algorithm::ALL, &app.key_policy(), now.minus(GRACE));
+    let late: Vec<&str> = due
+        .iter()
+        .filter_map(|step| match step {
+            Step::Make { alg, generation, .. } if *generation > 1 => Some(alg.name()),
+            _ => None,
+        })
+        .collect();
+    (!late.is_empty()).then(|| {
+        Finding::warn(
+            "signing keys",
+            format!("the next key is late for {}: it should be published by now", late.join(", ")),
+            "start the server, which makes it; when it runs, its log says what stops it",
+        )
+    })
 }
 
 /// Rows from the future: this clock, or the one that wrote them, is wrong (F10).

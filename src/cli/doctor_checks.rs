@@ -1,17 +1,21 @@
-//! What `cnx doctor` looks at outside the database: files and their modes, the clock, the listener, the issuer, Redis.
+//! What `cnx doctor` looks at on the machine itself: files and their modes, room, the clock, the issuer, the proxies that are believed.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::io::{ErrorKind, Write as _};
+use std::net::ToSocketAddrs as _;
 use std::path::Path;
-use std::time::Duration;
 
-use super::doctor::{Finding, answers_as};
+use ipnet::IpNet;
+
+use super::doctor::{Finding, State};
+use super::doctor_neighbours::listener;
+use super::doctor_tls::tls;
 use crate::app::{StartError, master_key_fits};
 use crate::base::time::Timestamp;
 use crate::config::{Loaded, Settings};
+use crate::serve::open_files::room;
 
-/// The longest that a neighbour is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What a server needs at the least to go on for a while: one step of its write-ahead log.
+const ROOM: usize = 4 << 20;
 
 /// Everything, in the order in which a start would meet it.
 pub(super) fn machine(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
@@ -20,12 +24,13 @@ pub(super) fn machine(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
     findings.extend(exposed_settings(loaded));
     findings.push(data_dir(&settings.data_dir));
     findings.push(master_key(settings));
-    findings.extend(tls(settings));
+    findings.extend(tls(settings, now));
     findings.push(clock(now));
     findings.push(listener("listen", settings.listen, settings));
     findings.extend(settings.metrics_listen.map(|address| listener("metrics_listen", address, settings)));
     findings.push(public_url(settings));
-    findings.extend(settings.redis_url.as_ref().map(|url| redis(url.reveal())));
+    findings.extend(wide_proxies(settings));
+    findings.push(open_files(settings, room()));
     findings
 }
 
@@ -79,8 +84,28 @@ fn data_dir(path: &Path) -> Finding {
                 format!("{name} may be entered by others (mode {mode:03o})"),
                 format!("chmod 700 {name}"),
             ),
-            _ => Finding::ok(CHECK, format!("{name} is the server's own")),
+            _ => match takes(path) {
+                Ok(()) => Finding::ok(CHECK, format!("{name} is the server's own")),
+                Err(error) => Finding::fail(CHECK, format!("{name} takes no data: {error}"), mend_of(&error)),
+            },
         },
+    }
+}
+
+/// Whether something can be written there now. The file has no name, and is gone when it is closed.
+fn takes(path: &Path) -> std::io::Result<()> {
+    tempfile::tempfile_in(path)?.write_all(&vec![0; ROOM])
+}
+
+fn mend_of(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room on its file system; a running server goes on by itself then"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount it for writing again; the kernel's log says why it is not, when a disk is failing"
+        }
+        _ => "let the server's user write there, and run this command as that user",
     }
 }
 
@@ -134,29 +159,11 @@ fn exposed_key(path: &Path) -> Option<Finding> {
 
 /// What a server starts with all the same, and says in its log: nobody runs this command as long as everything seems well.
 pub(super) fn at_start(settings: &Settings) -> Vec<Finding> {
-    exposed_key(&settings.master_key_file).into_iter().chain(unnamed_proxy(settings)).collect()
-}
-
-fn tls(settings: &Settings) -> Vec<Finding> {
-    const CHECK: &str = "tls";
-    let Some(tls) = &settings.tls else { return Vec::new() };
-    let readable = |key: &str, path: &Path| match std::fs::read_to_string(path) {
-        Err(error) => Finding::fail(
-            CHECK,
-            format!("{key} {}: {error}", path.display()),
-            "name a PEM file that the server's user may read",
-        ),
-        Ok(text) if !text.contains("-----BEGIN ") => {
-            Finding::fail(CHECK, format!("{key} {} is no PEM file", path.display()), "convert it to PEM")
-        }
-        Ok(_) => Finding::ok(CHECK, format!("{key} {} is there", path.display())),
-    };
-    let mut findings = vec![readable("tls.cert", &tls.cert), readable("tls.key", &tls.key)];
-    if let Some(mode) = mode(&tls.key).filter(|mode| mode & 0o007 != 0) {
-        let message = format!("tls.key {} may be read by everybody (mode {mode:03o})", tls.key.display());
-        findings.push(Finding::fail(CHECK, message, format!("chmod 600 {}", tls.key.display())));
-    }
-    findings
+    let files = Some(open_files(settings, room())).filter(|found| found.state != State::Ok);
+    [exposed_key(&settings.master_key_file), unnamed_proxy(settings), wide_proxies(settings), files]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A clock that is decades off is one that was never set; finer faults show against rows, not here.
@@ -169,53 +176,6 @@ fn clock(now: Timestamp) -> Finding {
     } else {
         Finding::fail("clock", format!("it cannot be {shown}"), "set the clock by NTP; tokens live by it")
     }
-}
-
-fn listener(check: &'static str, address: SocketAddr, settings: &Settings) -> Finding {
-    let Err(error) = TcpListener::bind(address) else {
-        return Finding::ok(check, format!("{address} is free"));
-    };
-    match error.kind() {
-        ErrorKind::AddrInUse if check == "listen" && settings.tls.is_none() => match ask(address) {
-            Some(answer) if answers_as(settings, &answer) => {
-                Finding::ok(check, format!("a server of this issuer answers on {address}"))
-            }
-            _ => Finding::fail(
-                check,
-                format!("another program holds {address}"),
-                "stop it, or set listen to a free port",
-            ),
-        },
-        ErrorKind::AddrInUse => Finding::warn(
-            check,
-            format!("{address} is in use"),
-            "fine when the server runs; else stop what holds it",
-        ),
-        ErrorKind::PermissionDenied => Finding::fail(
-            check,
-            format!("{address}: this user may not listen there"),
-            "use a port from 1024 on, or give the binary CAP_NET_BIND_SERVICE",
-        ),
-        _ => Finding::fail(check, format!("{address}: {error}"), "name an address of this machine"),
-    }
-}
-
-/// What the listener says about itself; nothing when it does not speak plain HTTP.
-fn ask(address: SocketAddr) -> Option<String> {
-    let address = match address {
-        any if any.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], any.port())),
-        one => one,
-    };
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    let request = format!(
-        "GET /.well-known/openid-configuration HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    stream.take(64 * 1024).read_to_end(&mut answer).ok()?;
-    Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn public_url(settings: &Settings) -> Finding {
@@ -262,31 +222,42 @@ fn unnamed_proxy(settings: &Settings) -> Option<Finding> {
     })
 }
 
-fn redis(url: &str) -> Finding {
-    const CHECK: &str = "redis";
-    let parsed = url::Url::parse(url).ok();
-    let host =
-        parsed.as_ref().and_then(|u| u.host_str()).unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = parsed.as_ref().and_then(url::Url::port).unwrap_or(6379);
-    let reached = (host.as_str(), port)
-        .to_socket_addrs()
-        .ok()
-        .into_iter()
-        .flatten()
-        .any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok());
-    if reached {
-        Finding::ok(CHECK, format!("{host}:{port} can be reached"))
-    } else {
-        Finding::warn(
-            CHECK,
-            format!("{host}:{port} cannot be reached: each node limits by itself"),
-            "start Redis or correct redis_url",
+/// Proxies that are believed, and are nearly everybody: then a caller writes its own address, and no limit and no network of a key holds.
+fn wide_proxies(settings: &Settings) -> Option<Finding> {
+    let is_wide = |net: &&IpNet| match net {
+        IpNet::V4(net) => net.prefix_len() < 8,
+        IpNet::V6(net) => net.prefix_len() < 7,
+    };
+    settings.trusted_proxies.iter().find(is_wide).map(|net| {
+        Finding::fail(
+            "trusted_proxies",
+            format!(
+                "{net} believes nearly every address what it says of others: callers can write their own"
+            ),
+            "name the proxies' own addresses, or the smallest network that holds them",
         )
+    })
+}
+
+/// Whether as many connections as the settings want can be open. A service may have other limits than who runs this command.
+fn open_files(settings: &Settings, room: Option<usize>) -> Finding {
+    const CHECK: &str = "open files";
+    let wanted = settings.limits.connections;
+    match room {
+        Some(room) if room < wanted => Finding::warn(
+            CHECK,
+            format!("this process may open files for {room} connections, and limits.connections is {wanted}"),
+            format!(
+                "let it open {} (LimitNOFILE= of systemd, ulimit -Hn), or lower limits.connections",
+                wanted + 1000
+            ),
+        ),
+        _ => Finding::ok(CHECK, format!("{wanted} connections can be open")),
     }
 }
 
 /// The permission bits; nothing where there are none.
-fn mode(path: &Path) -> Option<u32> {
+pub(super) fn mode(path: &Path) -> Option<u32> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -301,7 +272,6 @@ fn mode(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::doctor::State;
     use super::*;
     use crate::config;
 
@@ -347,29 +317,27 @@ mod tests {
     }
 
     #[test]
-    fn a_held_port_is_told_from_a_running_server() {
-        let loaded = settings(&[]);
-        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = holder.local_addr().unwrap();
-        let issuer = loaded.settings.public_url.as_str().to_owned();
-        let neighbour = std::thread::spawn(move || {
-            for body in [format!("{{\"issuer\":\"{issuer}\"}}"), "nothing of ours".to_owned()] {
-                let (mut stream, _) = holder.accept().unwrap();
-                let mut buffer = [0; 1024];
-                let _ = stream.read(&mut buffer).unwrap();
-                stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes()).unwrap();
-            }
-        });
-        assert_eq!(listener("listen", address, &loaded.settings).state, State::Ok);
-        assert_eq!(listener("listen", address, &loaded.settings).state, State::Fail);
-        neighbour.join().unwrap();
-        assert_eq!(listener("listen", "192.0.2.1:80".parse().unwrap(), &loaded.settings).state, State::Fail);
-    }
-
-    #[test]
     fn a_clock_that_was_never_set_is_found() {
         assert_eq!(clock(Timestamp::from_secs(0)).state, State::Fail);
         assert_eq!(clock(Timestamp::from_secs(1_800_000_000)).state, State::Ok);
+    }
+
+    #[test]
+    fn fewer_files_than_connections_are_a_warning() {
+        let loaded = settings(&[("CNX_LIMITS__CONNECTIONS", "1000".to_owned())]);
+        for (room, state) in [(Some(999), State::Warn), (Some(1000), State::Ok), (None, State::Ok)] {
+            assert_eq!(open_files(&loaded.settings, room).state, state, "{room:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_that_are_nearly_everybody_are_a_failure() {
+        let of = |nets: &str| wide_proxies(&settings(&[("CNX_TRUSTED_PROXIES", nets.to_owned())]).settings);
+        for wide in ["0.0.0.0/0", "::/0", "127.0.0.1,128.0.0.0/1"] {
+            assert_eq!(of(wide).map(|f| f.state), Some(State::Fail), "{wide}");
+        }
+        // The private networks are as wide as somebody's cluster may be.
+        assert!(of("10.0.0.0/8,fc00::/7,192.0.2.1").is_none());
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod client_add;
 mod dev;
 mod doctor;
 mod doctor_checks;
+mod doctor_neighbours;
+mod doctor_tls;
 mod duration;
 mod identity_provider;
 mod inert;
@@ -112,6 +114,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if usage.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
+    if !Entropy::is_there() {
+        print::reason(
+            "the operating system gives no random bytes (getrandom, /dev/urandom); nothing was started or changed",
+        );
+        return ExitCode::from(1);
+    }
     let context = Context { config: cnx.config, json: cnx.json };
     let done = match cnx.command {
         Command::Serve(arguments) => serve::run(&context, &arguments),

@@ -131,7 +131,7 @@ pub fn open(app: &App, sealed: &str, browser: &Browser, now: Timestamp) -> Resul
         ))
     };
     let pending: Pending = app.vault.open(Purpose::Pending, sealed).ok_or_else(stale)?;
-    if pending.browser != browser_mark(app, browser) || now.since(pending.started_at) > PENDING_LIFE {
+    if pending.browser != browser_mark(app, browser) || !now.is_within(PENDING_LIFE, pending.started_at) {
         return Err(stale());
     }
     let params = Params::parse(pending.query.as_bytes()).map_err(Refusal::Page)?;

@@ -30,7 +30,7 @@ pub fn sheet(app: &App, user: UserId, now: Timestamp) -> String {
 /// Opens the sheet of a form that this person sent; `None` for one of somebody else, or one that lay open for too long.
 pub fn open(app: &App, sealed: &str, user: UserId, now: Timestamp) -> Option<Sheet> {
     let sheet: Sheet = app.vault.open(Purpose::FormOnce, sealed)?;
-    (sheet.user == user && now.since(sheet.at) <= LIFE).then_some(sheet)
+    (sheet.user == user && now.is_within(LIFE, sheet.at)).then_some(sheet)
 }
 
 impl Sheet {

@@ -112,7 +112,7 @@ pub(super) async fn take(
 ) -> Result<Option<State>, OAuthError> {
     let asked: Option<Asked> = app.vault.open(Purpose::PasskeyChallenge, sealed);
     let is_good = |asked: &Asked| {
-        asked.purpose == purpose && asked.browser == mark(app, browser) && now.since(asked.at) <= LIFE
+        asked.purpose == purpose && asked.browser == mark(app, browser) && now.is_within(LIFE, asked.at)
     };
     let Some(asked) = asked.filter(is_good) else { return Ok(None) };
     let (id, forget_at) = (asked.id, asked.at.plus(LIFE + 60));

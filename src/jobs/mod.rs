@@ -9,6 +9,7 @@ pub mod prune_audit;
 pub mod remind_of_rotation;
 pub mod rotate_keys;
 pub mod sweep;
+pub mod watch_clock;
 pub mod write_refusals;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ impl Jobs {
             tokio::spawn(write_refusals::run(Arc::clone(app))),
             tokio::spawn(remind_of_rotation::run(Arc::clone(app))),
             tokio::spawn(prune_audit::run(Arc::clone(app))),
+            tokio::spawn(watch_clock::run(Arc::clone(app))),
             tokio::spawn(deliver_mail::run(Arc::clone(app))),
         ])
     }

@@ -40,7 +40,7 @@ pub async fn prune(app: &App) {
     if keep == 0 {
         return;
     }
-    let before = app.now().minus(keep);
+    let before = app.steady_now().minus(keep);
     let mut removed = 0;
     loop {
         let vault = app.vault.clone();

@@ -14,7 +14,8 @@ pub async fn run(app: Arc<App>) {
     loop {
         tokio::time::sleep(EVERY).await;
         loop {
-            let now = app.now();
+            // Not by a clock that was turned forward: it may be turned back, and then what was spent would be good again.
+            let now = app.steady_now();
             match app.store.write(move |conn| sweep::batch(conn, now)).await {
                 Ok(0) => break,
                 Ok(rows) => {

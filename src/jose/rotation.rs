@@ -10,10 +10,7 @@ use serde_json::Value;
 
 use crate::base::algorithm::Algorithm;
 use crate::base::secret::Secret;
-use crate::base::time::Timestamp;
-
-/// How far the clocks of two nodes, or of a node and a resource server, may be apart, in seconds.
-const CLOCK_LEEWAY: i64 = 60;
+use crate::base::time::{CLOCKS_APART, Timestamp};
 
 /// A signing key as its row holds it, with the private half opened.
 #[derive(Clone, Debug)]
@@ -188,7 +185,7 @@ pub(super) fn signs_until(keys: &[StoredKey], key: &StoredKey) -> Option<Timesta
 
 /// When `key` leaves the key set: once the last token that it can have signed has expired, for every clock.
 pub(super) fn leaves_at(keys: &[StoredKey], key: &StoredKey, policy: &KeyPolicy) -> Option<Timestamp> {
-    signs_until(keys, key).map(|end| end.plus(policy.longest_token_life).plus(CLOCK_LEEWAY))
+    signs_until(keys, key).map(|end| end.plus(policy.longest_token_life).plus(CLOCKS_APART))
 }
 
 /// When the row may go. A revoked one stays as long as a retired one, for whoever looks at the list. The highest
@@ -199,7 +196,7 @@ fn forget_at(keys: &[StoredKey], key: &StoredKey, policy: &KeyPolicy) -> Option<
         Some(revoked) => keys
             .iter()
             .any(|later| later.alg == key.alg && later.generation > key.generation)
-            .then(|| revoked.plus(policy.longest_token_life).plus(CLOCK_LEEWAY)),
+            .then(|| revoked.plus(policy.longest_token_life).plus(CLOCKS_APART)),
     };
     leaves.map(|at| at.plus(policy.hint_memory))
 }

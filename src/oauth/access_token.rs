@@ -20,9 +20,6 @@ pub const OPAQUE_PREFIX: &str = "cnx_at_";
 /// The JOSE `typ` of a JWT access token (RFC 9068 §2.1).
 pub const TYP: &str = "at+jwt";
 
-/// How far ahead of our clock another node's `iat` may be, in seconds (F11).
-const LEEWAY: i64 = 60;
-
 /// The claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
@@ -142,7 +139,8 @@ pub fn open_opaque(vault: &Vault, token: &str) -> Option<AccessClaims> {
 
 /// Whether the claims are ours and in their time. Whether they were revoked is another question.
 pub fn is_current(claims: &AccessClaims, issuer: &str, now: Timestamp) -> bool {
-    claims.iss == issuer && now.as_secs() < claims.exp && claims.iat <= now.plus(LEEWAY).as_secs()
+    let issued_at = Timestamp::from_secs(claims.iat);
+    claims.iss == issuer && now.as_secs() < claims.exp && !now.is_before(issued_at)
 }
 
 /// `aud`: "an array of case-sensitive strings … In the special case when the JWT has one audience, the "aud" value MAY be a

@@ -133,7 +133,7 @@ pub fn asks_for_more(request: &Authorize, acr: &str) -> bool {
 
 /// OIDC Core §3.1.2.1 `max_age`. Zero asks for a new sign-in, as `prompt=login` does.
 fn is_too_old(max_age: Option<i64>, auth_time: Timestamp, now: Timestamp) -> bool {
-    max_age.is_some_and(|allowed| allowed == 0 || now.since(auth_time) > allowed)
+    max_age.is_some_and(|allowed| allowed == 0 || !now.is_within(allowed, auth_time))
 }
 
 /// Whether the request may be answered for this user: the hint's subject, and the `sub` of the `claims` parameter.

@@ -112,7 +112,7 @@ pub fn redeem(
     if !is_bound {
         return refuse(Why::WrongVerifier);
     }
-    if now >= grant.expires_at {
+    if now >= grant.expires_at || now.is_before(grant.issued_at) {
         return refuse(Why::Expired);
     }
     Ok(())

@@ -165,7 +165,9 @@ pub fn present(
         0 if rotates(client) => Verdict::Rotate,
         0 => Verdict::Keep,
         // Had the successor been used, the family would be one generation further.
-        1 if now.since(family.rotated_at) <= policy.retry_seconds => Verdict::Repeat,
+        1 if now.is_within(policy.retry_seconds, family.rotated_at) => Verdict::Repeat,
+        // The clock was turned back since: whether this comes in time cannot be told, so it neither gets a token nor ends the family.
+        1 if now.is_before(family.rotated_at) => Verdict::Refuse(Why::Expired),
         1.. => Verdict::Replay,
         // A generation that is still to come: we made it before the database was restored to an older state (F6).
         _ => Verdict::Refuse(Why::Unknown),
@@ -246,6 +248,10 @@ mod tests {
             (7, later(1_000), Verdict::Refuse(Why::Expired)),
             (6, AT, Verdict::Repeat),
             (6, later(60), Verdict::Repeat),
+            (6, later(-60), Verdict::Repeat),
+            (6, later(-61), Verdict::Refuse(Why::Expired)),
+            (7, later(-3600), Verdict::Rotate),
+            (5, later(-3600), Verdict::Replay),
             (6, later(61), Verdict::Replay),
             (5, AT, Verdict::Replay),
             (1, AT, Verdict::Replay),

@@ -62,6 +62,7 @@ use crate::base::secret::Secret;
 
 pub use conn::{Backend, Conn};
 pub use error::{OpenError, StoreError};
+pub use redis_link::greet as greet_redis;
 
 use conn::{Target, open_writer, target};
 use pool::Pool;

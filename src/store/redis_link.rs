@@ -7,13 +7,30 @@ use std::time::{Duration, Instant};
 use redis::RedisResult;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
-use super::error::OpenError;
+use super::error::{OpenError, one_line};
 use crate::base::secret::Secret;
 
 /// How long Redis may take before this server goes on by itself.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long Redis is left alone after it failed.
 const REST: Duration = Duration::from_secs(1);
+
+/// Whether the Redis at `url` lets us in and answers; else why not, in one line.
+///
+/// # Errors
+/// What it said, or that it said nothing within `patience`.
+pub async fn greet(url: &Secret<String>, patience: Duration) -> Result<(), String> {
+    let client = redis::Client::open(url.reveal().as_str()).map_err(|e| one_line(&e.to_string()))?;
+    let greeted = async {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    };
+    match tokio::time::timeout(patience, greeted).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(one_line(&error.to_string())),
+        Err(_) => Err("it does not answer in time".to_owned()),
+    }
+}
 
 /// A connection to Redis.
 pub(super) struct RedisLink {

@@ -75,7 +75,7 @@ impl Seat {
 
     /// Whether they proved lately who they are.
     pub(super) fn is_fresh(&self, app: &Node) -> bool {
-        app.now().since(self.live.session.auth_time) <= FRESH
+        app.now().is_within(FRESH, self.live.session.auth_time)
     }
 }
 

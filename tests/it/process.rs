@@ -76,6 +76,16 @@ impl Place {
         command
     }
 
+    /// Starts a command under a program that execs it, and waits for nothing.
+    pub fn launch_under(&self, program: &[&str], arguments: &[&str]) -> Node {
+        let ours = self.command(arguments);
+        let mut command = Command::new(program[0]);
+        command.env_clear().envs(self.environment.iter().cloned()).current_dir(self.dir.path());
+        command.args(&program[1..]).arg(ours.get_program()).args(ours.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Node::of(command.spawn().unwrap(), self)
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.run_with(arguments, None)
@@ -110,7 +120,11 @@ impl Place {
 
     /// Starts `cnx serve` with these arguments and waits until it is ready.
     pub fn serve(&self, arguments: &[&str]) -> Node {
-        let mut node = self.launch(&[&["serve"], arguments].concat());
+        self.until_ready(self.launch(&[&["serve"], arguments].concat()))
+    }
+
+    /// The same server, once it is ready.
+    pub fn until_ready(&self, mut node: Node) -> Node {
         let began = Instant::now();
         while wire::try_get(&self.base, "/readyz").is_none_or(|heard| heard.status() != 200) {
             if let Some(status) = node.ended() {
@@ -255,12 +269,43 @@ impl Node {
         assert!(sent.success());
     }
 
-    /// The most memory that it ever held, in MiB, as the kernel counts it.
-    pub fn peak_memory(&self) -> u64 {
+    /// Sets a limit of the running process, as `prlimit` names it: `nofile`, `as`.
+    pub fn limit(&self, resource: &str, most: u64) {
+        limit(self.id(), resource, most);
+    }
+
+    /// A number of `/proc/…/status` that is in kB, in MiB.
+    pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    /// The time that it kept a core busy, in hundredths of a second.
+    pub fn busy(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // The name stands in brackets and may hold anything; user and system time are the 12th and 13th after it.
+        let after = stat.rsplit_once(')').unwrap().1;
+        after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// The most memory that it ever held, in MiB, as the kernel counts it.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+}
+
+/// Sets the soft limit of a process.
+pub fn limit(process: u32, resource: &str, most: u64) {
+    let set = Command::new("prlimit")
+        .args(["--pid", &process.to_string(), &format!("--{resource}={most}:")])
+        .status();
+    assert!(set.unwrap().success(), "{resource} {most}");
 }
 
 impl Drop for Node {

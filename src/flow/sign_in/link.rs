@@ -281,7 +281,7 @@ fn new_link(
 }
 
 fn is_open(link: &Link, now: Timestamp) -> bool {
-    link.used_at.is_none() && now < link.expires_at
+    link.used_at.is_none() && now < link.expires_at && !now.is_before(link.created_at)
 }
 
 fn verifies(purpose: LinkPurpose) -> bool {

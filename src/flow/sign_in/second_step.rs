@@ -129,7 +129,7 @@ pub async fn finish(
         return Ok(Ended::Anew(None));
     };
     let anew = || Ended::Anew(half.pending.as_ref().map(|pending| authorize::seal(app, pending)));
-    if now.since(half.at) > LIFE {
+    if !now.is_within(LIFE, half.at) {
         return Ok(anew());
     }
     let (id, key) = (half.user, half.id);

@@ -279,7 +279,7 @@ async fn answered(
     browser: &Browser,
     (caller, now): (&Caller, Timestamp),
 ) -> Result<Back, Refused> {
-    if now.since(elsewhere.at) > LIFE {
+    if !now.is_within(LIFE, elsewhere.at) {
         return Err(Failure::Wrong.into());
     }
     let (provider, secret) = active(app, &elsewhere.provider).await?;
