@@ -19,6 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::base::encoding::base64url;
 use crate::base::entropy::Entropy;
@@ -224,6 +225,7 @@ impl App {
         if role == Role::Server {
             let of = Arc::downgrade(&app);
             let through = move || {
+                std::thread::sleep(LOOK_AFTER);
                 if let Some(app) = of.upgrade() {
                     app.store.look_through();
                 }
@@ -276,6 +278,9 @@ impl App {
         self.draining.load(Ordering::SeqCst)
     }
 }
+
+/// When a node begins to look through its database: by then its start is over.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 const WRONG_KEY: &str = "this is not the master key of this database; put the right file back";
 

@@ -194,11 +194,12 @@ impl App {
 
     async fn load_all(&self) -> Result<(), StoreError> {
         // The cursor first: a change that comes in between is applied twice, which does no harm; never is one missed.
-        let (cursor, all, accounts) = self
-            .store
-            .read(|conn| Ok((changes::latest(conn)?, clients::all(conn)?, service_accounts::all(conn)?)))
-            .await?;
-        let keys = self.store.read(api_keys::all).await?;
+        let cursor = self.store.read(changes::latest).await?;
+        let (clients, keys) = tokio::join!(
+            self.store.read(|conn| Ok((clients::all(conn)?, service_accounts::all(conn)?))),
+            self.store.read(api_keys::all),
+        );
+        let ((all, accounts), keys) = (clients?, keys?);
         self.load_organizations().await?;
         let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         *self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;

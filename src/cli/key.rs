@@ -1,5 +1,7 @@
 //! `cnx key`: API keys. A key is shown once, when its secret is made.
 
+use std::cmp::Reverse;
+
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde_json::json;
@@ -232,6 +234,7 @@ fn list(context: &Context, due: bool) -> Result<(), Refused> {
     context.with_database(|app| async move {
         let now = app.now();
         let mut all = app.store.read(api_keys::all).await?;
+        all.sort_by_key(|key| Reverse((key.created_at, key.id)));
         if due {
             all.retain(|key| reminders::is_due(key, now));
         }

@@ -12,6 +12,7 @@ use crate::account::user::User;
 use crate::account::username::Login;
 use crate::base::algorithm::Algorithm;
 use crate::base::id::ClientId;
+use crate::base::time::CLOCKS_APART;
 use crate::oauth::client::{Client, ClientSecret};
 use crate::oauth::scope::Scope;
 
@@ -294,9 +295,10 @@ fn the_sweeper_takes_what_is_over_in_batches_and_leaves_what_still_protects() {
         world
             .write(|c| {
                 for n in 0..450_u32 {
-                    once(c, SpentKind::Code, &n.to_be_bytes(), None, NOW.minus(1))?;
+                    once(c, SpentKind::Code, &n.to_be_bytes(), None, NOW.minus(CLOCKS_APART))?;
                 }
-                once(c, SpentKind::Code, b"live", None, NOW.plus(1))?;
+                // Over by this clock, and not by one that is behind.
+                once(c, SpentKind::Code, b"live", None, NOW.minus(CLOCKS_APART - 1))?;
                 let mut revoked = family(1);
                 revoked.revoked_at = Some(NOW.minus(sweep::FAMILY_MEMORY));
                 let mut fresh = family(2);

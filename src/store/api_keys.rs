@@ -1,6 +1,7 @@
 //! API keys and their secrets. Every write leaves a change in the feed, since servers keep all keys in memory; last uses are the exception
 //! ([`super::key_uses`]), which are written in batches and which nobody has to know at once.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
@@ -54,17 +55,16 @@ macro_rules! columns {
     };
 }
 
-/// Every key, newest first.
+/// Every key, in no order.
 pub fn all(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {
-    let rows = api_keys::table
-        .order((api_keys::created_at.desc(), api_keys::id.desc()))
-        .select(columns!())
-        .load::<Row>(conn)?;
-    let secrets = api_key_secrets::table
-        .order(api_key_secrets::created_at.desc())
-        .select(api_key_secrets::all_columns)
-        .load::<SecretRow>(conn)?;
-    together(rows, secrets)
+    // Read as they lie: a node waits for this at its start.
+    let rows = api_keys::table.select(columns!()).load::<Row>(conn)?;
+    let secrets = api_key_secrets::table.select(api_key_secrets::all_columns).load::<SecretRow>(conn)?;
+    let mut keys = together(rows, secrets)?;
+    for key in &mut keys {
+        key.secrets.sort_by_key(|secret| Reverse(secret.created_at));
+    }
+    Ok(keys)
 }
 
 fn together(rows: Vec<Row>, secrets: Vec<SecretRow>) -> Result<Vec<ApiKey>, StoreError> {

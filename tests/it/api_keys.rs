@@ -365,8 +365,16 @@ fn ten_million_random_strings_are_no_keys_s_k1() {
 async fn what_was_minted_on_one_node_is_known_on_the_other_at_once() {
     let Some(world) = World::new(On::Postgres).await else { return };
     let node = world.second_node().await;
-    let (_, key) = minted(&world, |_| {}).await;
-    let reply =
-        world.http.get(format!("{}/gateway/caddy", node.base)).bearer_auth(&key).send().await.unwrap();
-    assert_eq!(reply.status(), 200, "a miss is looked up");
+    let (id, key) = minted(&world, |_| {}).await;
+    let ask = async |key: &str| {
+        let request = world.http.get(format!("{}/gateway/caddy", node.base)).bearer_auth(key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(&key).await, 200, "a miss is looked up");
+    for _ in 0..5 {
+        // The other node may not have heard yet.
+        let (_, secret) = keys::rotate(world.app(), by(), &id, 60).await.unwrap();
+        assert_eq!(ask(secret.reveal()).await, 200, "a new secret is looked up");
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    }
 }

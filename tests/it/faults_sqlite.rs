@@ -251,6 +251,29 @@ fn a_file_in_a_fresh_folder_that_is_no_database_leaves_no_trace_f5() {
     assert!(line.contains("is damaged: "), "{line}");
 }
 
+/// A large file is looked through beside the work: a start does not wait for it, and what is found says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_page_of_a_large_file_is_found_after_the_start_f5() {
+    let (place, _, _) = lived_in().await;
+    sqlite(&place.database())
+        .batch_execute("INSERT INTO meta (key, value) VALUES ('of a test', hex(zeroblob(5242880)))")
+        .unwrap();
+    let size = std::fs::metadata(place.database()).unwrap().len();
+    assert!(size > 9 << 20, "{size}");
+    overwrite(&place.database(), size - 40 * 4096, &vec![0xa5; 8 * 4096]);
+    let node = place.serve(&[]);
+    let began = std::time::Instant::now();
+    while wire::get(&place.base, "/readyz").status() == 200 {
+        assert!(began.elapsed().as_secs() < 30, "nothing was found: {}", node.err());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(
+        node.err().contains("the database file is damaged; restore a backup and start again"),
+        "{}",
+        node.err()
+    );
+}
+
 /// Damage under a running server: what cannot be read is a 503, never a yes and never a no, and readiness says so until
 /// somebody restores a backup.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
