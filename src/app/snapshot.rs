@@ -22,9 +22,12 @@ use crate::jose::keyring::{Keyring, StoredKey};
 use crate::oauth::client::Client;
 use crate::oauth::redirect_uri;
 use crate::oauth::service_account::ServiceAccount;
+use crate::oauth::upstream::Provider;
 use crate::store::changes::{self, Change, ChangeKind};
 use crate::store::organizations::Presence;
-use crate::store::{Conn, StoreError, api_keys, clients, organizations, service_accounts, signing_keys};
+use crate::store::{
+    Conn, StoreError, api_keys, clients, identity_providers, organizations, service_accounts, signing_keys,
+};
 
 /// The registered clients, and the web origins that their pages come from.
 #[derive(Debug, Default)]
@@ -92,6 +95,7 @@ pub struct Snapshots {
     api_keys: RwLock<QuickMap<PublicId, Arc<ApiKey>>>,
     plans: ArcSwap<QuickMap<OrganizationId, Plan>>,
     presence: ArcSwap<Presence>,
+    providers: ArcSwap<Vec<Provider>>,
     stored_keys: ArcSwap<Vec<StoredKey>>,
     keyring: ArcSwap<Option<Built>>,
     /// The last change that was applied.
@@ -161,6 +165,11 @@ impl App {
         self.snapshots.presence.load_full()
     }
 
+    /// Other providers through which people may sign in, disabled ones included. They change with organizations.
+    pub fn identity_providers(&self) -> Arc<Vec<Provider>> {
+        self.snapshots.providers.load_full()
+    }
+
     /// Whether a registered client's pages come from `origin`: CORS (C12).
     pub fn is_registered_origin(&self, origin: &str) -> bool {
         let clients = self.snapshots.clients.load();
@@ -197,11 +206,14 @@ impl App {
         let cursor = self.store.read(changes::latest).await?;
         let (clients, keys) = tokio::join!(
             self.store.read(|conn| Ok((clients::all(conn)?, service_accounts::all(conn)?))),
-            self.store.read(api_keys::all),
+            self.store.read(|conn| {
+                let mut keys = QuickMap::default();
+                api_keys::each(conn, |key| drop(keys.insert(key.id, Arc::new(key))))?;
+                Ok(keys)
+            }),
         );
         let ((all, accounts), keys) = (clients?, keys?);
         self.load_organizations().await?;
-        let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         *self.snapshots.api_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         let accounts = accounts.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
         self.snapshots.accounts.store(Arc::new(Accounts::of(accounts)));
@@ -213,10 +225,14 @@ impl App {
     }
 
     async fn load_organizations(&self) -> Result<(), StoreError> {
-        let read = |conn: &mut Conn| Ok((organizations::plans(conn)?, organizations::presence(conn)?));
-        let (plans, presence) = self.store.read(read).await?;
+        let read = |conn: &mut Conn| {
+            let (plans, presence) = (organizations::plans(conn)?, organizations::presence(conn)?);
+            Ok((plans, presence, identity_providers::all(conn)?))
+        };
+        let (plans, presence, providers) = self.store.read(read).await?;
         self.snapshots.plans.store(Arc::new(plans.into_iter().collect()));
         self.snapshots.presence.store(Arc::new(presence));
+        self.snapshots.providers.store(Arc::new(providers));
         Ok(())
     }
 

@@ -124,6 +124,7 @@ pub async fn add(app: &App, by: &By, new: New) -> Result<Provider, ProviderError
     let act = Act::Did(Name::ProviderAdded, provider.id.as_str().into(), about);
     let record = Record::new(app, &act, by, now);
     record.with(app, move |conn| identity_providers::insert(conn, &row, sealed.as_deref())).await?;
+    app.catch_up().await?;
     Ok(provider)
 }
 
@@ -136,17 +137,21 @@ pub async fn set_disabled(app: &App, by: &By, id: &str, disabled: bool) -> Resul
     let write = move |conn: &mut Conn| {
         let Some((mut provider, _)) = identity_providers::find(conn, &wanted)? else { return Ok(None) };
         provider.disabled_at = disabled.then(|| provider.disabled_at.unwrap_or(now));
-        identity_providers::update(conn, &provider)?;
+        identity_providers::update(conn, &provider, now)?;
         Ok(Some(provider))
     };
-    record.when(Option::is_some, app, write).await?.ok_or_else(|| ProviderError::Unknown(id.to_owned()))
+    let changed = record.when(Option::is_some, app, write).await?;
+    app.catch_up().await?;
+    changed.ok_or_else(|| ProviderError::Unknown(id.to_owned()))
 }
 
 /// Takes a provider away. Who people are there is kept: it counts again when the same issuer is added again.
 pub async fn remove(app: &App, by: &By, id: &str) -> Result<(), ProviderError> {
     let act = Act::Did(Name::ProviderRemoved, id.into(), Value::Null);
-    let (wanted, record) = (id.to_owned(), Record::new(app, &act, by, app.now()));
-    let removed = record.if_done(app, move |conn| identity_providers::remove(conn, &wanted)).await?;
+    let now = app.now();
+    let (wanted, record) = (id.to_owned(), Record::new(app, &act, by, now));
+    let removed = record.if_done(app, move |conn| identity_providers::remove(conn, &wanted, now)).await?;
+    app.catch_up().await?;
     if removed { Ok(()) } else { Err(ProviderError::Unknown(id.to_owned())) }
 }
 

@@ -2,10 +2,12 @@
 
 use diesel::prelude::*;
 
+use super::changes::{self, ChangeKind};
 use super::conn::Conn;
 use super::error::{StoreError, duplicate};
 use super::row::must;
 use super::schema::identity_providers;
+use crate::base::time::Timestamp;
 use crate::oauth::upstream::Provider;
 
 fn read(text: &str) -> Result<Provider, StoreError> {
@@ -50,16 +52,25 @@ pub fn insert(conn: &mut Conn, new: &Provider, secret: Option<&[u8]>) -> Result<
         ))
         .execute(conn)
         .map_err(|e| duplicate(e, &["issuer", "id"]))?;
-    Ok(())
+    tell(conn, new.created_at)
+}
+
+/// Nodes hear of it as of a change of the organization: they show providers to everybody.
+fn tell(conn: &mut Conn, now: Timestamp) -> Result<(), StoreError> {
+    changes::record(conn, ChangeKind::Organization, "identity providers", now)
 }
 
 /// Changes one; whether it was there.
-pub fn update(conn: &mut Conn, changed: &Provider) -> Result<bool, StoreError> {
+pub fn update(conn: &mut Conn, changed: &Provider, now: Timestamp) -> Result<bool, StoreError> {
     let row = identity_providers::table.find(&changed.id);
-    Ok(diesel::update(row).set(identity_providers::provider.eq(write(changed)?)).execute(conn)? == 1)
+    let rows = diesel::update(row).set(identity_providers::provider.eq(write(changed)?)).execute(conn)?;
+    tell(conn, now)?;
+    Ok(rows == 1)
 }
 
 /// Takes one away; whether it was there. Who people are there stays, for it may come back.
-pub fn remove(conn: &mut Conn, id: &str) -> Result<bool, StoreError> {
-    Ok(diesel::delete(identity_providers::table.find(id)).execute(conn)? == 1)
+pub fn remove(conn: &mut Conn, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let rows = diesel::delete(identity_providers::table.find(id)).execute(conn)?;
+    tell(conn, now)?;
+    Ok(rows == 1)
 }

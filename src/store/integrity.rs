@@ -15,7 +15,7 @@ use super::error::{OpenError, StoreError};
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Up to this size every page is looked at before the start, in some milliseconds; of a larger file beside the work, so that a start is
 /// quick (F1).
-const LOOK_AT_ALL: u64 = 8 << 20;
+const LOOK_AT_ALL: u64 = 4 << 20;
 /// A larger file than this is not looked through by itself: it would take minutes, and `cnx backup` does it with every copy.
 const LOOK_LATER: u64 = 4 << 30;
 
@@ -62,6 +62,16 @@ pub(super) fn check(path: &Path, look: Look) -> Result<(), OpenError> {
         Ok(false) => Ok(()),
         Ok(true) => Err(OpenError::Foreign(path.display().to_string())),
         Err(error) => Err(damaged(&error.to_string())),
+    }
+}
+
+/// Says of what could not be done to a file that the file is damaged, where that is what it was.
+pub(super) fn named(path: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Unreachable(problem) if problem.contains("malformed") => {
+            OpenError::Damaged { path: path.display().to_string(), problem }
+        }
+        other => other,
     }
 }
 

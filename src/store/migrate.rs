@@ -13,8 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::StoreOptions;
 use super::conn::{Conn, Target, on_both, open_postgres_for_migrations, open_probe, target};
 use super::error::{OpenError, one_line};
-use super::integrity::Look;
-use super::meta;
+use super::{integrity, meta};
 use crate::base::digest::sha256;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -95,18 +94,20 @@ pub struct Found {
 /// Looks at the database of `options`: sound, ours, not newer than this program, and made with which master key. Makes no
 /// file and changes nothing.
 pub fn look(options: &StoreOptions) -> Result<Found, OpenError> {
-    let mut conn = match target(options.url.reveal())? {
-        Target::Sqlite(path) if !path.exists() => return Ok(Found { fresh: true, key_check: None }),
+    match target(options.url.reveal())? {
+        Target::Sqlite(path) if !path.exists() => Ok(Found { fresh: true, key_check: None }),
         Target::Sqlite(path) => {
-            super::integrity::check(&path, Look::AtHead)?;
-            open_probe(&path)?
+            integrity::check(&path, integrity::Look::AtPages)?;
+            look_into(&mut open_probe(&path)?).map_err(|error| integrity::named(&path, error))
         }
-        Target::Postgres(url) => open_postgres_for_migrations(&url)?,
-    };
-    let Some(applied) = applied(&mut conn)? else { return Ok(Found { fresh: true, key_check: None }) };
-    verify(&mut conn, &applied)?;
-    let key_check =
-        meta::find(&mut conn, meta::KEY_CHECK).map_err(|e| OpenError::Unreachable(e.to_string()))?;
+        Target::Postgres(url) => look_into(&mut open_postgres_for_migrations(&url)?),
+    }
+}
+
+fn look_into(conn: &mut Conn) -> Result<Found, OpenError> {
+    let Some(applied) = applied(conn)? else { return Ok(Found { fresh: true, key_check: None }) };
+    verify(conn, &applied)?;
+    let key_check = meta::find(conn, meta::KEY_CHECK).map_err(|e| OpenError::Unreachable(e.to_string()))?;
     Ok(Found { fresh: false, key_check })
 }
 

@@ -142,10 +142,6 @@ pub(super) async fn render(app: &Node, req: &HttpRequest, browser: Browser, show
         Ok(ask) => ask.map(Into::into),
         Err(error) => return refuse::page(req, &error),
     };
-    let providers = match upstream::offered(app).await {
-        Ok(offered) => offered.into_iter().map(Into::into).collect(),
-        Err(error) => return refuse::page(req, &error),
-    };
     let page = SignIn {
         frame: reply::frame_in(app, req, request.as_ref().map_or(&[], |r| r.ui_locales.as_slice())),
         form: Form {
@@ -159,7 +155,7 @@ pub(super) async fn render(app: &Node, req: &HttpRequest, browser: Browser, show
         next: shown.next.unwrap_or_default(),
         mail: app.mail.is_on(),
         passkey,
-        providers,
+        providers: upstream::offered(app).into_iter().map(Into::into).collect(),
         notice: shown.notice,
         problem: shown.problem,
     };
