@@ -5,6 +5,7 @@ pub mod factor_policy;
 pub mod look;
 pub mod passkey;
 pub mod password;
+pub mod password_policy;
 pub mod recovery_codes;
 pub mod role;
 pub mod throttle;

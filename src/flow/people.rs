@@ -9,7 +9,8 @@ pub use self::invitation::{Invited, invite, resend_invite, waits};
 use super::audit::{Act, By, Name, Record};
 use super::session;
 use super::sign_in::link;
-use crate::account::password::{self, PasswordHash};
+use crate::account::password::PasswordHash;
+use crate::account::password_policy::check_policy;
 use crate::account::role::Role;
 use crate::account::user::User;
 use crate::account::username;
@@ -177,7 +178,7 @@ pub async fn new_password(
     let checked = text.clone();
     // Judging a password takes milliseconds: not on the thread that answers requests.
     let judged = tokio::task::spawn_blocking(move || {
-        password::check_policy(&checked, &context.each_ref().map(String::as_str), least)
+        check_policy(&checked, &context.each_ref().map(String::as_str), least)
     });
     judged
         .await
