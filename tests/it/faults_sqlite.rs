@@ -256,7 +256,9 @@ fn a_file_in_a_fresh_folder_that_is_no_database_leaves_no_trace_f5() {
 async fn a_damaged_page_of_a_large_file_is_found_after_the_start_f5() {
     let (place, _, _) = lived_in().await;
     sqlite(&place.database())
-        .batch_execute("INSERT INTO meta (key, value) VALUES ('of a test', hex(zeroblob(5242880)))")
+        .batch_execute(
+            "CREATE TABLE of_a_test (x TEXT); INSERT INTO of_a_test VALUES (hex(zeroblob(5242880)))",
+        )
         .unwrap();
     let size = std::fs::metadata(place.database()).unwrap().len();
     assert!(size > 9 << 20, "{size}");

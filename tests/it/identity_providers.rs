@@ -7,6 +7,7 @@ use cnx::flow::people;
 use serde_json::{Value, json};
 
 use crate::identity_provider_stub::{Asked, CODE, Provider, US, WITH, add, is_nobody, on_each, value_of};
+use crate::nodes::within_a_second;
 use crate::page_table::{signed_in, token_of};
 use crate::process::Place;
 use crate::world::{Browser, CALLBACK, On, Reply, Tokens, VERIFIER, World, authorize_path, by, claims};
@@ -383,11 +384,11 @@ async fn providers_are_added_listed_and_ended_by_commands_s_l15() {
     assert!(!added.to_string().contains("a secret"), "{added}");
     let page =
         || async { reqwest::get(format!("{}/sign-in", place.base)).await.unwrap().text().await.unwrap() };
-    assert!(page().await.contains("sign-in-with-example"));
+    within_a_second("a provider", || async { page().await.contains("sign-in-with-example") }).await;
     let told = refused(&named);
     assert!(told.contains("a provider has it already"), "{told}");
     assert!(place.json(&["identity-provider", "disable", "example"])["disabled_at"].is_string());
-    assert!(!page().await.contains("sign-in-with-example"));
+    within_a_second("its end", || async { !page().await.contains("sign-in-with-example") }).await;
     assert!(place.json(&["identity-provider", "enable", "example"])["disabled_at"].is_null());
     assert_eq!(place.json(&["identity-provider", "list"])["identity_providers"][0]["name"], "Example Inc.");
     place.json(&["identity-provider", "remove", "example"]);
