@@ -15,7 +15,7 @@ use crate::base::time::Timestamp;
 use crate::oauth::error::OAuthError;
 use crate::oauth::upstream::{Identity, Known, Outcome, Provider, decide};
 use crate::store::identities::{self as kept, IdentityRow};
-use crate::store::{Conn, StoreError, identity_providers, passkeys, users};
+use crate::store::{Conn, StoreError, passkeys, users};
 
 /// Whom an identity made it out to be.
 #[derive(Debug)]
@@ -118,8 +118,8 @@ pub struct Own {
 
 /// A person's own, the oldest first; and the providers by which they have none yet.
 pub async fn list(app: &App, user: UserId) -> Result<(Vec<Own>, Vec<Provider>), OAuthError> {
-    let read = move |conn: &mut Conn| Ok((kept::of_user(conn, user)?, identity_providers::all(conn)?));
-    let (rows, mut providers) = app.store.read(read).await?;
+    let rows = app.store.read(move |conn| kept::of_user(conn, user)).await?;
+    let mut providers = app.identity_providers().to_vec();
     let own: Vec<Own> = rows
         .into_iter()
         .map(|row| {

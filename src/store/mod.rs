@@ -196,7 +196,13 @@ impl Store {
     }
 
     fn look_for_damage(&self, error: &StoreError) {
-        if error.is_damage() && !self.damaged.swap(true, Ordering::Relaxed) {
+        if error.is_damage() {
+            self.found_damage(error);
+        }
+    }
+
+    fn found_damage(&self, error: &StoreError) {
+        if !self.damaged.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the database file is damaged; restore a backup and start again");
         }
     }
@@ -206,9 +212,8 @@ impl Store {
     pub fn look_through(&self) {
         if let Doors::Sqlite { path, .. } = &self.doors
             && let Some(error) = integrity::look_through(path)
-            && !self.damaged.swap(true, Ordering::Relaxed)
         {
-            tracing::error!(%error, "the database file is damaged; restore a backup and start again");
+            self.found_damage(&error);
         }
     }
 
