@@ -6,8 +6,7 @@ use std::sync::Arc;
 /// What a key may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    words: Vec<String>,
-    /// The words with spaces between them: gateways are told so at every request.
+    /// The words, sorted, with spaces between them: gateways are told so at every request, and all keys are in memory.
     text: Arc<str>,
 }
 
@@ -21,7 +20,7 @@ pub const OURS: [&str; 8] =
 impl Permissions {
     /// Reads words; each is `resource:action` of small letters, digits, `.`, `_`, `-`, with `*` for a whole side, or `*` alone.
     pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let mut read: Vec<String> = Vec::new();
+        let mut read: Vec<&str> = Vec::new();
         for word in words.flat_map(|text| text.split(' ')).filter(|word| !word.is_empty()) {
             if !is_word(word) {
                 return Err(format!(
@@ -29,20 +28,20 @@ impl Permissions {
                     word.escape_debug()
                 ));
             }
-            if !read.iter().any(|known| known == word) {
-                read.push(word.to_owned());
+            if !read.contains(&word) {
+                read.push(word);
             }
         }
         if read.is_empty() || read.len() > MOST {
             return Err(format!("1 to {MOST} scopes are needed, such as instances:read"));
         }
-        read.sort();
-        Ok(Self { text: read.join(" ").into(), words: read })
+        read.sort_unstable();
+        Ok(Self { text: read.join(" ").into() })
     }
 
     /// The words, sorted.
-    pub fn words(&self) -> &[String] {
-        &self.words
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.text.split_ascii_whitespace()
     }
 
     /// The words, sorted, with spaces between them.
@@ -52,7 +51,7 @@ impl Permissions {
 
     /// Whether `wanted` is allowed. What is wanted may be a pattern itself: then all of it must be.
     pub fn covers(&self, wanted: &str) -> bool {
-        self.words.iter().any(|held| covers(held, wanted))
+        self.words().any(|held| covers(held, wanted))
     }
 
     /// The first of `wanted` that is not allowed.
@@ -62,21 +61,21 @@ impl Permissions {
 
     /// The first word that is about more than the APIs of others: any resource at all (`*`, `*:read`), or one of ours ([`OURS`]).
     pub fn beyond_apis(&self) -> Option<&str> {
-        let is_beyond = |word: &&String| match word.split_once(':') {
+        let is_beyond = |word: &&str| match word.split_once(':') {
             Some((resource, _)) => resource == "*" || OURS.contains(&resource),
             None => true,
         };
-        self.words.iter().find(is_beyond).map(String::as_str)
+        self.words().find(is_beyond)
     }
 
     /// Whether a word stands for more than one action or resource.
     pub fn has_wildcard(&self) -> bool {
-        self.words.iter().any(|word| word.contains('*'))
+        self.words().any(|word| word.contains('*'))
     }
 
     /// Whether everything is allowed that `other` allows: nobody gives away more than they have.
     pub fn contains(&self, other: &Self) -> bool {
-        other.words.iter().all(|word| self.covers(word))
+        other.words().all(|word| self.covers(word))
     }
 }
 

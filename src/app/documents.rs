@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
+
 use super::App;
 use crate::base::algorithm::Algorithm;
 use crate::base::fault::Fault;
@@ -10,30 +12,37 @@ use crate::oauth::metadata;
 /// The documents of one node.
 #[derive(Debug, Default)]
 pub struct Documents {
-    openid: OnceLock<String>,
-    oauth: OnceLock<String>,
+    openid: OnceLock<Bytes>,
+    oauth: OnceLock<Bytes>,
+    kept_for: OnceLock<Bytes>,
 }
 
 impl App {
+    /// How long they and the public keys may be kept: a `Cache-Control`.
+    pub fn kept_for(&self) -> Bytes {
+        let seconds = self.settings.signing.jwks_max_age_seconds;
+        self.documents.kept_for.get_or_init(|| format!("public, max-age={seconds}").into()).clone()
+    }
+
     /// OIDC Discovery §4, as JSON.
-    pub fn openid_configuration(&self) -> Result<&str, Fault> {
+    pub fn openid_configuration(&self) -> Result<Bytes, Fault> {
         self.document(&self.documents.openid, metadata::openid_configuration)
     }
 
     /// RFC 8414 §3, as JSON.
-    pub fn oauth_authorization_server(&self) -> Result<&str, Fault> {
+    pub fn oauth_authorization_server(&self) -> Result<Bytes, Fault> {
         self.document(&self.documents.oauth, metadata::oauth_authorization_server)
     }
 
-    fn document<'a>(
+    fn document(
         &self,
-        kept: &'a OnceLock<String>,
+        kept: &OnceLock<Bytes>,
         build: fn(&str, &[Algorithm]) -> Result<serde_json::Value, Fault>,
-    ) -> Result<&'a str, Fault> {
+    ) -> Result<Bytes, Fault> {
         if let Some(text) = kept.get() {
-            return Ok(text);
+            return Ok(text.clone());
         }
         let text = build(self.issuer(), &Algorithm::ALL)?.to_string();
-        Ok(kept.get_or_init(|| text))
+        Ok(kept.get_or_init(|| text.into()).clone())
     }
 }

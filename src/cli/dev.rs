@@ -57,7 +57,7 @@ pub(super) async fn furnish(app: &App) -> Result<Greeting, Refused> {
             { "client_id": spa.id, "token_endpoint_auth_method": "none" },
             { "client_id": web.id, "token_endpoint_auth_method": "client_secret_basic", "client_secret": secret.reveal() },
         ],
-        "api_key": { "key_id": key.id.to_string(), "key": key_text.reveal(), "scopes": key.scopes.words() },
+        "api_key": { "key_id": key.id.to_string(), "key": key_text.reveal(), "scopes": key.scopes.words().collect::<Vec<_>>() },
     });
     let table = print::pairs(&[
         ("  issuer", app.issuer().to_owned()),

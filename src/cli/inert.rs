@@ -7,6 +7,10 @@ use std::fmt::Write as _;
 
 /// The text with every dangerous character escaped; line feeds too, unless `keep_lines`.
 pub(super) fn inert(text: &str, keep_lines: bool) -> Cow<'_, str> {
+    // Most lines: looked through without decoding them.
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
     let bad = |c: char| is_dangerous(c) && !(keep_lines && c == '\n');
     if !text.contains(bad) {
         return Cow::Borrowed(text);

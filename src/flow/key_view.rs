@@ -150,7 +150,7 @@ impl KeyView {
             organization_id: key.organization.to_string(),
             environment: key.environment.as_str().to_owned(),
             state: State::of(key, now),
-            scopes: key.scopes.words().to_vec(),
+            scopes: key.scopes.words().map(str::to_owned).collect(),
             allow_ips: key.allow.iter().map(ToString::to_string).collect(),
             deny_ips: key.deny.iter().map(ToString::to_string).collect(),
             limits: key.limits,

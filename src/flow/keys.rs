@@ -163,7 +163,7 @@ pub async fn mint_once(
     let about = json!({
         "name": key.name,
         "environment": key.environment.as_str(),
-        "scopes": key.scopes.words(),
+        "scopes": key.scopes.words().collect::<Vec<_>>(),
         "expires_at": key.expires_at.map(Timestamp::to_rfc3339),
     });
     let record = Record::new(app, &Act::Did(Name::KeyMinted, key.id.as_str().into(), about), by, now);

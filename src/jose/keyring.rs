@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -32,9 +33,9 @@ pub struct Keyring {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwks {
     /// `{"keys":[…]}`, public members only (S-M5).
-    pub json: String,
+    pub json: Bytes,
     /// A strong entity tag with its quotes (RFC 9110 §8.8.3); the same key set has the same one on every node.
-    pub etag: String,
+    pub etag: Bytes,
 }
 
 /// A key as the command line lists it.
@@ -158,7 +159,7 @@ impl Jwks {
         // Half of SHA-256 is enough to tell two key sets apart.
         let hash = digest(&SHA256, json.as_bytes());
         let etag = format!("\"{}\"", base64url(hash.as_ref().get(..16).unwrap_or_default()));
-        Self { json, etag }
+        Self { json: json.into(), etag: etag.into() }
     }
 }
 

@@ -80,13 +80,13 @@ pub fn jti_of_family(family: FamilyId, entropy: &Entropy) -> String {
     let mut bytes = [0; FAMILY_JTI];
     let (head, tail) = bytes.split_at_mut(16);
     head.copy_from_slice(family.as_bytes());
-    entropy.fill(tail);
+    tail.copy_from_slice(&entropy.bytes_for_a_name::<{ FAMILY_JTI - 16 }>());
     base62(&bytes)
 }
 
 /// A new `jti` for a token that belongs to no family (client credentials).
 pub fn jti_without_family(entropy: &Entropy) -> String {
-    base62(&entropy.bytes::<16>())
+    base62(&entropy.bytes_for_a_name::<16>())
 }
 
 /// A new `jti` for a machine's token: it says which key or rule it came about by, so that the end of one is the end of the other.
@@ -100,7 +100,7 @@ pub fn jti_of_machine(by: GrantedBy, entropy: &Entropy) -> String {
     for (to, from) in head.iter_mut().zip(std::iter::once(kind).chain(tag)) {
         *to = from;
     }
-    entropy.fill(chance);
+    chance.copy_from_slice(&entropy.bytes_for_a_name::<{ MACHINE_JTI - 8 }>());
     base62(&bytes)
 }
 

@@ -108,8 +108,11 @@ fn insist(conn: &mut SqliteConnection, pragma: &str, seconds: u32) -> Result<(),
     conn.batch_execute(pragma)
 }
 
-/// Opens a SQLite connection that only reads, beside the writer.
-pub(super) fn open_reader(path: &Path) -> Result<Conn, OpenError> {
+/// KiB of pages that a connection that only reads keeps.
+pub(super) const CACHE_OF_A_READER: u32 = 4096;
+
+/// Opens a SQLite connection that only reads, beside the writer, and keeps so many KiB of pages.
+pub(super) fn open_reader(path: &Path, cache_kib: u32) -> Result<Conn, OpenError> {
     if !path.exists() {
         return Err(OpenError::Unreachable(format!("{} is gone", path.display())));
     }
@@ -119,7 +122,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Conn, OpenError> {
         "PRAGMA busy_timeout = 2000",
         "PRAGMA query_only = ON",
         "PRAGMA foreign_keys = ON",
-        "PRAGMA cache_size = -4096",
+        &format!("PRAGMA cache_size = -{cache_kib}"),
         "PRAGMA trusted_schema = OFF",
     ] {
         conn.batch_execute(pragma)?;

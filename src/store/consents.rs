@@ -15,11 +15,11 @@ const ATTEMPTS: usize = 10;
 
 /// What is remembered between a person and a client.
 pub fn find(conn: &mut Conn, user: UserId, client: &ClientId) -> Result<Option<Scope>, StoreError> {
-    let row = consents::table
+    let row = on_both!(conn, c => consents::table
         .find((user.to_vec(), client.as_str()))
         .select(consents::scope)
-        .get_result::<String>(conn)
-        .optional()?;
+        .get_result::<String>(c))
+    .optional()?;
     row.map(|text| read_scope(&text)).transpose()
 }
 

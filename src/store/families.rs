@@ -2,9 +2,13 @@
 //!
 //! A refresh is one conditional update of `generation`; its row count says who won. What a presented token means is decided in `oauth/`.
 
+use diesel::backend::Backend;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, HasSqlType};
 
-use super::conn::Conn;
+use super::conn::{Conn, on_both};
 use super::error::StoreError;
 use super::row::{Rows, client_id, may, must, scope as read_scope, time, words};
 use super::schema::families;
@@ -38,36 +42,38 @@ type Row = (
 pub fn begin(conn: &mut Conn, family: &Family) -> Result<(), StoreError> {
     let claims = must(serde_json::to_string(&family.claims).ok(), "a claims request cannot be written")?;
     let resources = must(serde_json::to_string(&family.resources).ok(), "resources cannot be written")?;
-    diesel::insert_into(families::table)
-        .values((
-            families::id.eq(family.id.to_vec()),
-            families::client_id.eq(family.client.as_str()),
-            families::user_id.eq(family.user.to_vec()),
-            families::session_id.eq(family.session.map(SessionId::to_vec)),
-            families::scope.eq(family.scope.to_string()),
-            families::claims.eq(claims),
-            families::nonce.eq(family.nonce.as_deref()),
-            families::auth_time.eq(family.auth_time.as_secs()),
-            families::acr.eq(&family.acr),
-            families::amr.eq(family.amr.join(" ")),
-            families::salt.eq(&family.salt),
-            families::generation.eq(family.generation),
-            families::rotated_at.eq(family.rotated_at.as_secs()),
-            families::created_at.eq(family.created_at.as_secs()),
-            families::expires_at.eq(family.expires_at.as_secs()),
-            families::refreshable.eq(family.refreshable),
-            families::offline.eq(family.offline),
-            families::revoked_at.eq(family.revoked_at.map(Timestamp::as_secs)),
-            families::resources.eq(resources),
-        ))
-        .execute(conn)?;
+    let row = diesel::insert_into(families::table).values((
+        families::id.eq(family.id.to_vec()),
+        families::client_id.eq(family.client.as_str()),
+        families::user_id.eq(family.user.to_vec()),
+        families::session_id.eq(family.session.map(SessionId::to_vec)),
+        families::scope.eq(family.scope.to_string()),
+        families::claims.eq(claims),
+        families::nonce.eq(family.nonce.as_deref()),
+        families::auth_time.eq(family.auth_time.as_secs()),
+        families::acr.eq(&family.acr),
+        families::amr.eq(family.amr.join(" ")),
+        families::salt.eq(&family.salt),
+        families::generation.eq(family.generation),
+        families::rotated_at.eq(family.rotated_at.as_secs()),
+        families::created_at.eq(family.created_at.as_secs()),
+        families::expires_at.eq(family.expires_at.as_secs()),
+        families::refreshable.eq(family.refreshable),
+        families::offline.eq(family.offline),
+        families::revoked_at.eq(family.revoked_at.map(Timestamp::as_secs)),
+        families::resources.eq(resources),
+    ));
+    on_both!(conn, c => row.execute(c)?);
     Ok(())
 }
 
 /// The family of an id, revoked and expired ones too: the caller judges. `None` must be read as revoked.
 pub fn find(conn: &mut Conn, id: FamilyId) -> Result<Option<Family>, StoreError> {
-    let row =
-        families::table.find(id.to_vec()).select(families::all_columns).get_result::<Row>(conn).optional()?;
+    let row = on_both!(conn, c => families::table
+        .find(id.to_vec())
+        .select(families::all_columns)
+        .get_result::<Row>(c)
+        .optional()?);
     row.map(family).transpose()
 }
 
@@ -85,15 +91,42 @@ pub fn of_user(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<Vec<Fami
 
 /// Moves a family from `generation` to the next; whether this call did. Of any number at the same moment one wins, and none when it is revoked.
 pub fn rotate(conn: &mut Conn, id: FamilyId, generation: i64, now: Timestamp) -> Result<bool, StoreError> {
-    let row = families::table
-        .find(id.to_vec())
-        .filter(families::generation.eq(generation))
-        .filter(families::revoked_at.is_null());
-    let rows = diesel::update(row)
-        .set((families::generation.eq(generation.saturating_add(1)), families::rotated_at.eq(now.as_secs())))
-        .execute(conn)?;
-    Ok(rows == 1)
+    let rotation =
+        Rotation { id: id.to_vec(), from: generation, to: generation.saturating_add(1), at: now.as_secs() };
+    Ok(on_both!(conn, c => rotation.execute(c)?) == 1)
 }
+
+/// The one update that every refresh does. The query builder has its updates prepared anew each time, which costs the writing thread as
+/// much as running them; this one's text is always the same, so it is prepared once for each connection.
+#[derive(QueryId)]
+struct Rotation {
+    id: Vec<u8>,
+    from: i64,
+    to: i64,
+    at: i64,
+}
+
+impl<DB> QueryFragment<DB> for Rotation
+where
+    DB: Backend + HasSqlType<BigInt> + HasSqlType<Binary>,
+    i64: ToSql<BigInt, DB>,
+    Vec<u8>: ToSql<Binary, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("UPDATE families SET generation = ");
+        out.push_bind_param::<BigInt, _>(&self.to)?;
+        out.push_sql(", rotated_at = ");
+        out.push_bind_param::<BigInt, _>(&self.at)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Binary, _>(&self.id)?;
+        out.push_sql(" AND generation = ");
+        out.push_bind_param::<BigInt, _>(&self.from)?;
+        out.push_sql(" AND revoked_at IS NULL");
+        Ok(())
+    }
+}
+
+impl<C> RunQueryDsl<C> for Rotation {}
 
 /// Notes a use that does not rotate, so that the family does not count as idle; whether it is live. Never moves the time back.
 pub fn touch(conn: &mut Conn, id: FamilyId, now: Timestamp) -> Result<bool, StoreError> {

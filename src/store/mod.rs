@@ -177,6 +177,20 @@ impl Store {
         answer.inspect_err(|error| self.look_for_damage(error))
     }
 
+    /// Reads whole tables, once: as [`Store::read`], but on SQLite by a connection of its own that keeps next to no pages and is closed
+    /// afterwards, for what it saw is not asked for again.
+    pub async fn read_through<T, F>(&self, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    {
+        let answer = match &self.doors {
+            Doors::Sqlite { readers, .. } => readers.run_through(act),
+            Doors::Postgres(pool) => pool.read(act).await,
+        };
+        answer.inspect_err(|error| self.look_for_damage(error))
+    }
+
     /// Writes: the whole closure is one transaction, and the answer comes after its commit is durable. `Err` rolls it back; a decision
     /// that must be kept (a replay that revokes) is `Ok`.
     ///

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::conn::{Conn, open_reader};
+use super::conn::{CACHE_OF_A_READER, Conn, open_reader};
 use super::error::StoreError;
 
 /// How many idle connections are kept; more are opened when more threads read at once, and closed again.
 const KEPT: usize = 16;
+/// KiB of pages that a read of whole tables keeps: it comes to each of them once.
+const CACHE_OF_A_SCAN: u32 = 256;
 
 pub(super) struct Readers {
     path: PathBuf,
@@ -27,7 +29,7 @@ impl Readers {
         let idle = self.idle().pop();
         let mut conn = match idle {
             Some(conn) => conn,
-            None => open_reader(&self.path).map_err(|e| StoreError::Unavailable(e.to_string()))?,
+            None => self.open(CACHE_OF_A_READER)?,
         };
         let answer = act(&mut conn);
         if !matches!(answer, Err(StoreError::Unavailable(_) | StoreError::Fault(_))) {
@@ -37,6 +39,18 @@ impl Readers {
             }
         }
         answer
+    }
+
+    /// Runs a read of whole tables, by a connection of its own.
+    pub(super) fn run_through<T>(
+        &self,
+        mut act: impl FnMut(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        act(&mut self.open(CACHE_OF_A_SCAN)?)
+    }
+
+    fn open(&self, cache_kib: u32) -> Result<Conn, StoreError> {
+        open_reader(&self.path, cache_kib).map_err(|e| StoreError::Unavailable(e.to_string()))
     }
 
     /// Closes the idle connections, so that the writer's, closed last, can fold the log into the file.

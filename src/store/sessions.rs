@@ -77,18 +77,21 @@ pub fn begin(conn: &mut Conn, session: &SessionRow) -> Result<(), StoreError> {
 
 /// The session of a cookie, ended and expired ones too: the caller judges.
 pub fn find_by_fingerprint(conn: &mut Conn, cookie: &Fingerprint) -> Result<Option<SessionRow>, StoreError> {
-    let row = sessions::table
+    let row = on_both!(conn, c => sessions::table
         .filter(sessions::fingerprint.eq(cookie.as_bytes().as_slice()))
         .select(sessions::all_columns)
-        .get_result::<Row>(conn)
-        .optional()?;
+        .get_result::<Row>(c))
+    .optional()?;
     row.map(session).transpose()
 }
 
 /// The session of an id, ended and expired ones too: the caller judges.
 pub fn find(conn: &mut Conn, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
-    let row =
-        sessions::table.find(id.to_vec()).select(sessions::all_columns).get_result::<Row>(conn).optional()?;
+    let row = on_both!(conn, c => sessions::table
+        .find(id.to_vec())
+        .select(sessions::all_columns)
+        .get_result::<Row>(c)
+        .optional()?);
     row.map(session).transpose()
 }
 

@@ -64,16 +64,19 @@ pub fn once(
     if rows == 1 {
         return Ok(Once::First);
     }
-    let family = spent::table
+    let family = on_both!(conn, c => spent::table
         .find((kind.number(), id))
         .select(spent::family_id)
-        .get_result::<Option<Vec<u8>>>(conn)?;
+        .get_result::<Option<Vec<u8>>>(c)?);
     Ok(Once::Again(may(family, |b| FamilyId::from_slice(&b), "spent.family_id has not 16 bytes")?))
 }
 
 /// Whether `id` is spent, without spending it.
 pub fn is_spent(conn: &mut Conn, kind: SpentKind, id: &[u8]) -> Result<bool, StoreError> {
-    let found =
-        spent::table.find((kind.number(), id)).select(spent::kind).get_result::<i16>(conn).optional()?;
+    let found = on_both!(conn, c => spent::table
+        .find((kind.number(), id))
+        .select(spent::kind)
+        .get_result::<i16>(c)
+        .optional()?);
     Ok(found.is_some())
 }

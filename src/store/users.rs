@@ -81,7 +81,7 @@ pub fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
 
 /// One person.
 pub fn find(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = users::table.find(id.to_vec()).select(columns!()).get_result::<Row>(conn).optional()?;
+    let row = on_both!(conn, c => users::table.find(id.to_vec()).select(columns!()).get_result::<Row>(c).optional()?);
     row.map(user).transpose()
 }
 

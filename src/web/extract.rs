@@ -91,8 +91,9 @@ pub(super) fn query(req: &impl Arrived) -> Result<Params, OAuthError> {
 }
 
 /// The form in the body. `application/x-www-form-urlencoded`, with or without charset (C6), and nothing else (S-T1).
-pub(super) async fn form(app: &App, req: &HttpRequest, payload: Payload) -> Result<Params, BodyError> {
-    let named = |name: header::HeaderName| req.headers().get(name).map(|v| v.to_str().unwrap_or("?").trim());
+pub(super) async fn form(app: &App, req: &impl Arrived, payload: impl Body) -> Result<Params, BodyError> {
+    let named =
+        |name: header::HeaderName| req.head().headers().get(name).map(|v| v.to_str().unwrap_or("?").trim());
     if named(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(BodyError::Encoded);
     }
@@ -285,7 +286,7 @@ pub(super) fn authorization(req: &impl Arrived) -> Result<Option<&str>, OAuthErr
 }
 
 /// The bearer token of a request to a protected resource (RFC 6750 §2): from the header or the body, from one of them.
-pub(super) fn bearer(req: &HttpRequest, body: Option<&Params>) -> Result<String, OAuthError> {
+pub(super) fn bearer(req: &impl Arrived, body: Option<&Params>) -> Result<String, OAuthError> {
     if extract_query_token(req) {
         // S-U5: a token in an address ends up in logs.
         return Err(OAuthError::InvalidRequest("access_token may not stand in the address".into()));
@@ -310,6 +311,6 @@ pub(super) fn bearer(req: &HttpRequest, body: Option<&Params>) -> Result<String,
     }
 }
 
-fn extract_query_token(req: &HttpRequest) -> bool {
+fn extract_query_token(req: &impl Arrived) -> bool {
     query(req).is_ok_and(|params| params.get("access_token").is_some())
 }

@@ -91,7 +91,7 @@ impl<'a> Verified<'a> {
             Verdict::Refused { refusal, key, limit } => (refusal.code(), key.as_ref(), *limit, None),
         };
         let token = allowed.filter(|_| key.is_none());
-        let of_key = key.map(|key| key.scopes.words().iter().map(String::as_str).collect());
+        let of_key = key.map(|key| key.scopes.words().collect());
         let expires_at = key.map_or_else(|| token.and_then(|token| token.expires_at), |key| key.expires_at);
         Self {
             valid: allowed.is_some(),

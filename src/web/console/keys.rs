@@ -123,7 +123,7 @@ pub(super) fn row(line: &Line, now: Timestamp) -> KeyRow {
         name: key.name.clone(),
         masked: key.masked(),
         environment: key.environment.as_str().to_owned(),
-        scopes: key.scopes.words().to_vec(),
+        scopes: key.scopes.words().map(str::to_owned).collect(),
         state,
         last_used: last.map(|last| Moment(last.at)),
         last_address: last.and_then(|last| last.address).map(|address| address.to_string()),

@@ -8,19 +8,21 @@ pub(super) mod sign_out;
 pub(super) mod token;
 pub(super) mod user_info;
 
-use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 
-use super::{Node, extract, refuse};
+use super::arrived::Arrived;
+use super::extract::Body;
+use super::{extract, refuse};
+use crate::app::App;
 use crate::oauth::params::Params;
 
 /// What a client posts to an endpoint where it authenticates: the form, and the `Authorization` header.
 async fn from_client<'r>(
-    app: &Node,
-    req: &'r HttpRequest,
-    payload: Payload,
+    app: &App,
+    req: &'r impl Arrived,
+    body: impl Body,
 ) -> Result<(Params, Option<&'r str>), HttpResponse> {
-    let form = extract::form(app, req, payload).await.map_err(|error| refuse::body(&error))?;
+    let form = extract::form(app, req, body).await.map_err(|error| refuse::body(&error))?;
     let authorization = extract::authorization(req).map_err(|error| refuse::json(&error))?;
     Ok((form, authorization))
 }

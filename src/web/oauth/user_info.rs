@@ -4,8 +4,10 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::app::App;
 use crate::flow::user_info::{self, UserInfo};
 use crate::oauth::params::Params;
+use crate::web::arrived::Arrived;
 use crate::web::{Node, extract, refuse, reply};
 
 /// GET with a bearer token.
@@ -24,7 +26,8 @@ pub(in crate::web) async fn by_post(app: Node, req: HttpRequest, payload: Payloa
     }
 }
 
-async fn answer(app: &Node, req: &HttpRequest, form: Option<&Params>) -> HttpResponse {
+/// The answer to a token, whichever way the request came in; `form` is its body.
+pub(in crate::web) async fn answer(app: &App, req: &impl Arrived, form: Option<&Params>) -> HttpResponse {
     let token = match extract::bearer(req, form) {
         Ok(token) => token,
         Err(error) => return refuse::bearer(&error),
