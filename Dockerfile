@@ -8,7 +8,7 @@ COPY . .
 ENV CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin cnx && cp target/release/cnx /cnx
+    .ci/release target && cp target/release/cnx /cnx
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/cnx --shell /usr/sbin/nologin cnx \

@@ -1,15 +1,15 @@
 //! Floor 6: listeners. Binds, starts the jobs, serves, and stops gracefully.
 
+mod door;
 pub(crate) mod open_files;
+mod public;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_service::IntoServiceFactory as _;
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::from_fn;
 use actix_web::{App as Site, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject as _;
@@ -22,13 +22,9 @@ use crate::flow::signing_keys;
 use crate::jobs::Jobs;
 use crate::web;
 
-/// How long a kept connection may be silent.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 #[cfg(unix)]
 /// How many connections may wait to be taken; the kernel has a limit of its own, too.
 const WAITING: i32 = 4096;
-/// How long requests in flight may take after the stop signal, in seconds.
-const SHUTDOWN_SECONDS: u64 = 8;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 /// How long a peer may leave what we sent unread before its connection is given up (F12).
 const UNREAD: Duration = Duration::from_secs(30);
@@ -92,34 +88,12 @@ pub async fn serve(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Result<R
 
     let settings = &app.settings;
     let (listener, address) = bind("listen", settings.listen)?;
-    let routes = web::routes(&app);
-    let head = u64::try_from(settings.limits.head_seconds).unwrap_or(5);
-    let workers = match settings.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
-    open_files::raise();
-    let connections =
-        open_files::room().map_or(settings.limits.connections, |room| room.min(settings.limits.connections));
-    let at_front = Arc::clone(&app);
-    let site = move || {
-        let routes = Site::new().wrap(from_fn(web::edge)).configure(routes.clone());
-        web::Front { routes: routes.into_factory(), app: Arc::clone(&at_front) }
-    };
-    let server = HttpServer::new(site)
-        .workers(workers)
-        .max_connections(connections.div_ceil(workers))
-        .client_request_timeout(Duration::from_secs(head))
-        .client_disconnect_timeout(Duration::from_secs(2))
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .disable_signals();
-    let failed = |problem| ServeError::Listen { key: "listen", address, problem };
-    let server = match &settings.tls {
-        None => server.listen(listener).map_err(failed)?,
-        Some(tls) => server.listen_rustls_0_23(listener, tls_config(tls)?).map_err(failed)?,
-    };
-    let server = server.run();
+    let tls = settings.tls.as_ref().map(tls_config).transpose()?;
+    let server = public::server(&app, listener, address, tls).map_err(|problem| ServeError::Listen {
+        key: "listen",
+        address,
+        problem,
+    })?;
     let public = server.handle();
 
     let (metrics, metrics_address) = match (metrics, settings.metrics_listen) {

@@ -1,7 +1,18 @@
 //! Which network addresses a server may be sent to by somebody else's word: the public ones, and no special-use address of
-//! RFC 6890 and its registries (S-S1). An address that carries an IPv4 address inside is judged by that one.
+//! RFC 6890 and its registries (S-S1). An address that carries an IPv4 address inside is judged by that one. And what limits count as one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What limits count as one address: an IPv4 address, or the IPv6 /64 around it, which one subscriber holds (S-L6).
+pub fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
 
 /// Whether `address` is a public one: neither this host, nor a private network, nor anything else that is set aside.
 pub fn is_public(address: IpAddr) -> bool {
@@ -77,6 +88,19 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subscriber_is_one_address_s_l6() {
+        for (address, counted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::"),
+            ("2001:db8:1:3::9", "2001:db8:1:3::"),
+        ] {
+            assert_eq!(holder(address.parse().unwrap()), counted.parse::<IpAddr>().unwrap(), "{address}");
+        }
+    }
 
     #[test]
     fn only_public_addresses_are_public_s_s1() {

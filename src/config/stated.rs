@@ -193,6 +193,8 @@ pub struct Limits {
     pub body_seconds: i64,
     /// Connections that are open at once.
     pub connections: usize,
+    /// Of these, how many one address may hold; 0 means a tenth, but not fewer than a hundred (F14).
+    pub connections_per_address: usize,
     /// Failed sign-ins of one account or one address before waiting starts (S-L6).
     pub login_failures: u32,
     /// Failed client authentications of one client from one address in a minute; of one address, ten times as many.
@@ -319,6 +321,7 @@ impl Default for Limits {
             head_seconds: 5,
             body_seconds: 10,
             connections: 10_000,
+            connections_per_address: 0,
             login_failures: 10,
             client_failures: 20,
         }
@@ -374,6 +377,7 @@ pub(super) const RANGES: &[Range] = &[
     range("limits.head_seconds", 1, 5 * MINUTE, "seconds"),
     range("limits.body_seconds", 1, 5 * MINUTE, "seconds"),
     range("limits.connections", 16, 1_000_000, "connections"),
+    range("limits.connections_per_address", 0, 1_000_000, "connections, 0 for a tenth of all"),
     range("limits.login_failures", 1, 100, "failures"),
     range("limits.client_failures", 1, 10_000, "failures a minute"),
     range("database.pool_size", 1, 1000, "connections"),

@@ -1,6 +1,8 @@
 //! Who is calling, as far as the connection tells: for throttling, for sessions' list and for the audit.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::base::address::holder;
 
 /// One request's origin.
 #[derive(Clone, Debug)]
@@ -22,12 +24,9 @@ impl Caller {
 
 /// The place of an address, as [`Caller::place`] has it.
 pub(super) fn place(address: IpAddr) -> String {
-    match address.to_canonical() {
+    match holder(address) {
         IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
+        IpAddr::V6(v6) => format!("{v6}/64"),
     }
 }
 

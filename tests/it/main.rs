@@ -35,6 +35,7 @@ mod cors;
 mod dev;
 mod doctor;
 mod exchange;
+mod faults_addresses;
 mod faults_connections;
 mod faults_disk;
 mod faults_load;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cnx::base::algorithm::Algorithm;
 use cnx::base::time::{Clock, Timestamp};
-use cnx::config::{Issuer, Tls};
+use cnx::config::{Issuer, Settings, Tls};
 use cnx::flow::caller::Caller;
 use cnx::flow::token;
 use cnx::flow::trust::{self, NewRule};
@@ -35,8 +35,14 @@ pub fn certificates(folder: &Path) {
 
 /// A server with TLS of its own.
 async fn secure(folder: &Path) -> World {
+    secure_with(folder, Clock::manual(Timestamp::from_secs(START)), |_| {}).await
+}
+
+/// The same, with other settings of one's own.
+pub async fn secure_with(folder: &Path, clock: Clock, change: impl FnOnce(&mut Settings)) -> World {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    let mut world = World::with(On::Sqlite, Clock::manual(Timestamp::from_secs(START)), |settings| {
+    let mut world = World::with(On::Sqlite, clock, |settings| {
+        change(settings);
         settings.public_url =
             Issuer::parse(&format!("https://localhost:{}", settings.listen.port())).unwrap();
         settings.tls = Some(Tls { cert, key });
@@ -47,14 +53,18 @@ async fn secure(folder: &Path) -> World {
     world
 }
 
+/// A client that trusts the authority in `folder`.
+pub fn client(folder: &Path) -> reqwest::ClientBuilder {
+    let authority = reqwest::Certificate::from_pem(&std::fs::read(folder.join("ca.pem")).unwrap()).unwrap();
+    reqwest::Client::builder().no_proxy().add_root_certificate(authority)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_tls_of_its_own_is_https_throughout_r92_s_m1() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
     let world = secure(folder.path()).await;
-    let authority =
-        reqwest::Certificate::from_pem(&std::fs::read(folder.path().join("ca.pem")).unwrap()).unwrap();
-    let http = reqwest::Client::builder().no_proxy().add_root_certificate(authority).build().unwrap();
+    let http = client(folder.path()).build().unwrap();
     let answer = http.get(world.url("/.well-known/openid-configuration")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));

@@ -1,7 +1,7 @@
 //! A bare connection: bytes out, bytes in, for requests that no well-behaved client would send.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// A connection to a server on this machine.
@@ -21,6 +21,15 @@ impl Wire {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
+    }
+
+    /// The same, as a client at another address of this machine.
+    pub fn open_from(address: [u8; 4], base: &str) -> Self {
+        let port = url::Url::parse(base).unwrap().port().unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        Self(socket.into())
     }
 
     /// Sends; a server that has closed already is no failure of the test.

@@ -28,9 +28,10 @@ const SIDEWAYS: &[(&str, &str)] = &[("app", "config")];
 
 /// Crates with one home: (crate, where it may be named, whether test code is bound too).
 const HOMES: &[(&str, &[&str], bool)] = &[
-    ("actix_web", &["web/", "serve.rs", "lib.rs"], true),
-    ("actix_http", &["web/"], true),
-    ("actix_service", &["serve.rs"], true),
+    ("actix_web", &["web/", "serve/", "lib.rs"], true),
+    ("actix_http", &["web/", "serve/"], true),
+    ("actix_service", &["serve/"], true),
+    ("actix_tls", &["serve/"], true),
     ("diesel", &["store/"], true),
     ("diesel_migrations", &["store/"], true),
     ("libsqlite3_sys", &["store/"], true),

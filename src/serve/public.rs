@@ -1,0 +1,107 @@
+//! The public listener: connections come through the door, with TLS where it is ours, to the routes.
+//!
+//! It is put together from the parts that the framework's own `HttpServer` is made of, which leaves no place before TLS for a door.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::{HttpService, Request, Response};
+use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, map_config};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Server};
+use actix_web::middleware::from_fn;
+use actix_web::web::ServiceConfig;
+use actix_web::{App as Site, Error};
+
+use super::door::{Door, guarded};
+use super::open_files;
+use crate::app::App;
+use crate::web;
+
+/// How long a kept connection may be silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests in flight may take after the stop signal, in seconds.
+const SHUTDOWN_SECONDS: u64 = 8;
+/// How long an end that we began may take the peer.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The server behind `listener`, which listens at `address`; with TLS where `tls` is given.
+pub(super) fn server(
+    app: &Arc<App>,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<rustls::ServerConfig>,
+) -> io::Result<Server> {
+    let limits = &app.settings.limits;
+    let workers = match app.settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    open_files::raise();
+    let connections = open_files::room().map_or(limits.connections, |room| room.min(limits.connections));
+    let each = connections.div_ceil(workers);
+    // How many TLS handshakes may go on at once. Of the library's own 256 a single address could hold all, and shut everybody out.
+    actix_tls::accept::max_concurrent_tls_connect(each);
+    let door = Door::new(connections, limits.connections_per_address, &app.settings.trusted_proxies);
+
+    let builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(each)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let stopped = move || {
+        let stopping = stopping.clone();
+        async move { stopping.notified().await }
+    };
+    let (app, routes) = (Arc::clone(app), web::routes(app));
+    let server = match tls {
+        None => builder.listen("public", listener, move || {
+            guarded(Arc::clone(&door), http(&app, routes.clone(), address, stopped.clone()).tcp())
+        }),
+        Some(tls) => builder.listen("public", listener, move || {
+            let http = http(&app, routes.clone(), address, stopped.clone());
+            guarded(Arc::clone(&door), http.rustls_0_23(tls.clone()))
+        }),
+    };
+    Ok(server?.run())
+}
+
+/// What speaks HTTP on connections of the kind `T`. Those between two requests end when `stopped` does.
+fn http<T, R, W, F>(
+    app: &Arc<App>,
+    routes: R,
+    address: SocketAddr,
+    stopped: F,
+) -> HttpService<
+    T,
+    impl ServiceFactory<
+        Request,
+        Config = (),
+        Response = Response<BoxBody>,
+        Error = Error,
+        InitError = (),
+        Service: Service<Request, Future: 'static> + 'static,
+        Future: 'static,
+    > + use<T, R, W, F>,
+    BoxBody,
+>
+where
+    R: FnOnce(&mut ServiceConfig),
+    F: Fn() -> W + 'static,
+    W: Future<Output = ()> + 'static,
+{
+    let head = u64::try_from(app.settings.limits.head_seconds).unwrap_or(5);
+    let site = Site::new().wrap(from_fn(web::edge)).configure(routes);
+    let front = web::Front { routes: site.into_factory(), app: Arc::clone(app) };
+    HttpService::build()
+        .graceful_shutdown_signal(stopped)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(Duration::from_secs(head))
+        .client_disconnect_timeout(GOODBYE)
+        .local_addr(address)
+        // What the framework would tell of the address that we are called at, the settings know better.
+        .finish(map_config(front, |()| AppConfig::default()))
+}
