@@ -1,7 +1,8 @@
 //! Migrations: embedded in the binary, twinned for both databases, all that are missing in one transaction.
 //!
 //! A crash in the middle rolls back (F19). Several servers that start together take turns: an advisory lock on PostgreSQL, the write lock on
-//! SQLite. Checksums of what was applied are kept in `meta` and verified at every start; a database that is newer than the binary is refused.
+//! SQLite. Checksums of what was applied are kept in `meta` and verified at every start; a database that is newer than the binary is refused,
+//! unless the release that made it says there that this one may go on: so nodes are upgraded one by one, and an upgrade is taken back (F18).
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager};
 use diesel::dsl::sql;
@@ -50,6 +51,11 @@ const KNOWN: &[Known] = known! {
     "20261126030000" => "2026-11-26-030000_people",
     "20261127000000" => "2026-11-27-000000_identity_providers",
 };
+
+/// The oldest program that works on this schema as well, by its last migration. A migration that only adds (a table, an index, a column that may
+/// be left out) leaves it as it is; one that changes or takes away what an older program uses sets it to itself, and comes a release after the
+/// last program that used it.
+const OLDEST: &str = "20261127000000";
 
 /// Diesel's own table of what was applied.
 mod history {
@@ -107,14 +113,16 @@ pub fn look(options: &StoreOptions) -> Result<Found, OpenError> {
 fn look_into(conn: &mut Conn) -> Result<Found, OpenError> {
     let Some(applied) = applied(conn)? else { return Ok(Found { fresh: true, key_check: None }) };
     verify(conn, &applied)?;
-    let key_check = meta::find(conn, meta::KEY_CHECK).map_err(|e| OpenError::Unreachable(e.to_string()))?;
+    let key_check = find(conn, meta::KEY_CHECK)?;
     Ok(Found { fresh: false, key_check })
 }
 
 /// Applies what is missing, all or nothing.
 pub(super) fn apply(conn: &mut Conn) -> Result<Applied, OpenError> {
     if let Some(before) = applied(conn)? {
-        verify(conn, &before)?;
+        if let Some(later) = verify(conn, &before)? {
+            tracing::warn!(migration = %later, "a later release widened this database, and lets this one go on");
+        }
         if missing(&before).is_empty() {
             return Ok(Applied { was_fresh: false, versions: Vec::new() });
         }
@@ -163,6 +171,7 @@ fn apply_within(conn: &mut Conn) -> Result<Applied, OpenError> {
         done.map_err(|e| failed(e.to_string()))?;
         if let Some(checksum) = checksum(conn, version) {
             meta::set(conn, &key(version), &checksum).map_err(|e| failed(e.to_string()))?;
+            meta::set(conn, &oldest_key(version), OLDEST).map_err(|e| failed(e.to_string()))?;
         }
     }
     Ok(Applied { was_fresh, versions })
@@ -211,20 +220,43 @@ fn missing(applied: &[String]) -> Vec<String> {
     KNOWN.iter().map(|k| k.version.to_owned()).filter(|v| !applied.contains(v)).collect()
 }
 
-/// Refuses a database that a later release made, and one whose migrations are not ours word for word.
-fn verify(conn: &mut Conn, applied: &[String]) -> Result<(), OpenError> {
+/// Refuses a database that a later release made, unless that one lets this one go on; and one whose migrations are not ours word for word.
+/// Gives a migration of a later release.
+fn verify(conn: &mut Conn, applied: &[String]) -> Result<Option<String>, OpenError> {
+    let mut later = None;
     for version in applied {
-        let Some(expected) = checksum(conn, version) else { return Err(OpenError::Newer(version.clone())) };
-        let kept = meta::find(conn, &key(version)).map_err(|e| OpenError::Unreachable(e.to_string()))?;
-        if kept.is_none_or(|kept| kept != expected) {
-            return Err(OpenError::Changed(version.clone()));
+        if let Some(expected) = checksum(conn, version) {
+            if find(conn, &key(version))?.is_none_or(|kept| kept != expected) {
+                return Err(OpenError::Changed(version.clone()));
+            }
+            continue;
         }
+        let oldest = find(conn, &oldest_key(version))?;
+        // A program that lacks a migration in the middle is of another line, and nobody thought of it.
+        let goes_on = missing(applied).is_empty() && oldest.is_some_and(|oldest| is_known(&oldest));
+        if !goes_on {
+            return Err(OpenError::Newer(version.clone()));
+        }
+        later = Some(version.clone());
     }
-    Ok(())
+    Ok(later)
+}
+
+fn is_known(version: &str) -> bool {
+    KNOWN.iter().any(|known| known.version == version)
+}
+
+fn find(conn: &mut Conn, key: &str) -> Result<Option<String>, OpenError> {
+    meta::find(conn, key).map_err(|e| OpenError::Unreachable(e.to_string()))
 }
 
 fn key(version: &str) -> String {
     format!("migration.{version}")
+}
+
+/// Where [`OLDEST`] stands in `meta` beside a migration, for older programs to read.
+fn oldest_key(version: &str) -> String {
+    format!("oldest_program.{version}")
 }
 
 /// SHA-256 of a migration's text for this database, as hex; `None` for a version that this binary does not know.
@@ -253,5 +285,10 @@ mod tests {
         let known: Vec<_> = KNOWN.iter().map(|k| k.version.to_owned()).collect();
         assert_eq!(names(&SQLITE), known);
         assert_eq!(names(&POSTGRES), known);
+    }
+
+    #[test]
+    fn the_oldest_program_that_may_go_on_is_one_that_there_was() {
+        assert!(is_known(OLDEST));
     }
 }

@@ -89,6 +89,7 @@ mod refresh_grant;
 mod refresh_grant_ends;
 mod requirements;
 mod revocation;
+mod rolling;
 mod rust_clients;
 mod second_factors;
 mod service_account_keys;
