@@ -44,6 +44,7 @@ mod faults_postgres;
 mod faults_power;
 mod faults_sqlite;
 mod framing;
+mod fuzz;
 mod gateway;
 mod gateway_proxies;
 mod gateway_routes;
