@@ -87,6 +87,7 @@ mod races;
 mod recovery;
 mod refresh_grant;
 mod refresh_grant_ends;
+mod refresh_model;
 mod requirements;
 mod revocation;
 mod rust_clients;
