@@ -24,7 +24,7 @@ mod stated;
 mod values;
 
 pub use error::ConfigError;
-pub use load::{Loaded, Shown, Source, load, process_environment};
+pub use load::{Loaded, Shown, Source, load, of_text, process_environment};
 pub use mail::Mail;
 pub use stated::{
     ApiKeys, Audit, Database, Leaks, Limits, Passwords, ServiceAccounts, Sessions, Signing, Tokens,

@@ -18,9 +18,11 @@ pub fn permits(allow: &[IpNet], deny: &[IpNet], address: Option<IpAddr>) -> bool
 }
 
 /// Reads an address or a network; a mapped IPv4 one is the IPv4 one, and bits behind the mask are no mistake.
+///
+/// By the standard library's reader of addresses, and a length in its only spelling: `ipnet` takes `010.0.0.0/8` for 10.0.0.0/8, which others
+/// read as 8.0.0.0/8 (RFC 6943 §3.1.1), so whoever wrote it might mean a network that is not the one that is opened.
 pub fn network(text: &str) -> Result<IpNet, String> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net = net.map_err(|_| {
+    let net = plain_network(text).ok_or_else(|| {
         format!(
             "{}: an address or a network is needed, such as 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32",
             text.escape_debug()
@@ -34,6 +36,14 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         other => other,
     };
     Ok(canonical.trunc())
+}
+
+fn plain_network(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse().ok().map(|address: IpAddr| address.into());
+    };
+    let length = length.parse::<u8>().ok().filter(|number| number.to_string() == length)?;
+    IpNet::new(address.parse().ok()?, length).ok()
 }
 
 #[cfg(test)]
@@ -63,7 +73,19 @@ mod tests {
             let address = address.map(|text| text.parse().unwrap());
             assert_eq!(permits(&nets(allow), &nets(deny), address), fine, "{allow:?} {deny:?} {address:?}");
         }
-        for bad in ["", "203.0.113", "203.0.113.0/33", "host.example", "0x7f.1"] {
+        for bad in [
+            "",
+            "203.0.113",
+            "203.0.113.0/33",
+            "2001:db8::/129",
+            "host.example",
+            "0x7f.1",
+            "010.0.0.0/8",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "10.0.0.0/8/8",
+        ] {
             assert!(network(bad).is_err(), "{bad}");
         }
     }

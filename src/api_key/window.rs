@@ -137,5 +137,30 @@ mod tests {
             }
             prop_assert!(window.spend(most, most, at(now + 61)).allowed, "after a quiet minute everything is there again");
         }
+
+        /// Whatever the order in which uses come, with clocks of several threads that read late ones before early ones: the minute is counted
+        /// by the latest second that anybody has seen, and no minute of that time holds more than its limit.
+        #[test]
+        fn in_any_order_of_arrival_no_minute_holds_more_than_the_limit_s_k6(
+            moments in prop::collection::vec((-90_i64..400, 1_u32..5), 1..400), most in 1_u32..40,
+        ) {
+            let mut window = Window::new(at(0));
+            let (mut latest, mut taken) = (0, Vec::new());
+            for (moment, cost) in moments {
+                // Mostly on in time, with leaps back and forth around where it is.
+                let moment = if moment < 300 { latest + moment.rem_euclid(25) - 12 } else { latest + moment - 340 };
+                latest = latest.max(moment);
+                let standing = window.spend(most, cost, at(moment));
+                if standing.allowed {
+                    taken.push((latest, cost));
+                }
+                prop_assert!(standing.remaining <= most);
+            }
+            // Every minute that begins with a use, not only those that end with one.
+            for (begin, _) in &taken {
+                let held: u32 = taken.iter().filter(|(when, _)| (*begin..=begin + 60).contains(when)).map(|(_, cost)| cost).sum();
+                prop_assert!(held <= most, "{held} of {most} within the minute from {begin}");
+            }
+        }
     }
 }

@@ -284,5 +284,20 @@ mod tests {
                 proptest::prop_assert_eq!(vault.open_bytes(purpose, &noise), None);
             }
         }
+
+        /// One list of parts has one hash, for one purpose: neither the places of the cuts nor the purpose can be changed.
+        #[test]
+        fn no_two_lists_of_parts_and_no_two_purposes_have_one_mac(
+            left in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..4), 0..4),
+            right in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..4), 0..4),
+        ) {
+            let vault = Vault::new(&Secret::new([7; 32]));
+            let mac = |purpose, parts: &[Vec<u8>]| vault.mac(purpose, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            for (n, one) in MacPurpose::ALL.into_iter().enumerate() {
+                for (m, other) in MacPurpose::ALL.into_iter().enumerate() {
+                    proptest::prop_assert_eq!(mac(one, &left) == mac(other, &right), n == m && left == right, "{:?} {:?}", one, other);
+                }
+            }
+        }
     }
 }

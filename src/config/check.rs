@@ -10,6 +10,7 @@ use super::stated::{Leaks, ROWS, Stated, StatedOutbound};
 use super::values::{DatabaseUrl, Issuer, is_loopback};
 use super::{Gateway, Log, Outbound, Settings, Tls};
 use super::{mail, rows};
+use crate::api_key::allowlist::network;
 use crate::api_key::route_table::RouteTable;
 use crate::base::secret::Secret;
 
@@ -228,17 +229,12 @@ fn redis_url(text: Option<String>) -> Result<Option<Secret<String>>, String> {
 }
 
 fn proxies(list: &[String]) -> Result<Vec<IpNet>, String> {
-    list.iter()
-        .map(|text| {
-            text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(
-                |_| {
-                    format!(
-                        "\"{text}\" is not an address or network; 10.0.0.7, 10.0.0.0/8 or fd00::/8 is allowed"
-                    )
-                },
-            )
+    let read = |text: &String| {
+        network(text).map_err(|_| {
+            format!("\"{text}\" is not an address or network; 10.0.0.7, 10.0.0.0/8 or fd00::/8 is allowed")
         })
-        .collect()
+    };
+    list.iter().map(read).collect()
 }
 
 /// Log directives. A word without `=` must be a level: the log library would take a misspelt one for a module's name.

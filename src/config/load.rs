@@ -77,15 +77,32 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
     dev: Option<&Path>,
 ) -> Result<Loaded, ConfigError> {
-    let defaults = leaves(&Stated::default())?;
-    let variables: Vec<(String, String)> =
-        environment.filter(|(name, value)| name.starts_with("CNX_") && !value.is_empty()).collect();
-    let named = variables.iter().find(|(name, _)| name == "CNX_CONFIG").map(|(_, path)| PathBuf::from(path));
+    let variables: Vec<(String, String)> = environment.collect();
+    let is_named = |(name, path): &&(String, String)| name == "CNX_CONFIG" && !path.is_empty();
+    let named = variables.iter().find(is_named).map(|(_, path)| PathBuf::from(path));
     let (path, text) = read(file.or(named.as_deref()))?;
+    of_text(&path, &text, variables, dev)
+}
+
+/// What [`load`] makes of a file with this text; `path` is what it is called in messages.
+///
+/// # Errors
+/// The first thing that is wrong, as one line.
+pub fn of_text(
+    path: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    dev: Option<&Path>,
+) -> Result<Loaded, ConfigError> {
+    let defaults = leaves(&Stated::default())?;
+    let variables: Vec<(String, String)> = environment
+        .into_iter()
+        .filter(|(name, value)| name.starts_with("CNX_") && !value.is_empty())
+        .collect();
 
     let mut figment = Figment::new().merge(layer("default", tree(&defaults)));
-    let written = parse(&path, &text)?;
-    check_table(&written, "", &defaults, &|key| file_place(&path, &text, key))?;
+    let written = parse(path, text)?;
+    check_table(&written, "", &defaults, &|key| file_place(path, text, key))?;
     figment = figment.merge(layer("file", written));
     figment = figment.merge(layer("environment", tree(&from_environment(&variables, &defaults)?)));
     if let Some(folder) = dev {
@@ -93,7 +110,7 @@ pub fn load(
     }
 
     let place = |key: &str| match figment.find_metadata(rows::setting(key)).map(|m| m.name.as_ref()) {
-        Some("file") => file_place(&path, &text, key),
+        Some("file") => file_place(path, text, key),
         Some("environment") => variable(rows::setting(key)),
         Some("dev") => "--dev".to_owned(),
         _ => "default".to_owned(),

@@ -83,6 +83,8 @@ pub(super) fn words(params: &Params, name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::oauth::samples::client;
 
@@ -140,5 +142,30 @@ mod tests {
     fn lists_of_words_are_read_in_order_and_bounded_r41() {
         assert_eq!(words(&params("ui_locales", " se  en "), "ui_locales"), ["se", "en"]);
         assert_eq!(words(&params("ui_locales", &"x ".repeat(99)), "ui_locales").len(), MAX_WORDS);
+    }
+
+    proptest! {
+        /// What an app is given to ask a person for is what it asked for, within its registration; left out, it is no word about the person.
+        #[test]
+        fn no_scope_is_wider_than_asked_or_registered_s_a23(
+            registered in prop::sample::subsequence(vec!["openid", "email", "offline_access", "read", "write"], 0..6),
+            asked in "(openid|email|offline_access|read|write|admin|OpenID| ){0,6}", refreshes: bool,
+        ) {
+            let mut app = client("app");
+            app.metadata.scope = Scope::of(&registered);
+            if !refreshes {
+                app.metadata.grant_types = vec![GrantType::AuthorizationCode];
+            }
+            if let Ok(given) = scope(&params("scope", &asked), &app) {
+                prop_assert!(!given.is_empty());
+                let sent: Vec<&str> = asked.split(' ').filter(|word| !word.is_empty()).collect();
+                for word in given.words() {
+                    prop_assert!(registered.contains(&word), "{word} is not registered");
+                    prop_assert!(sent.contains(&word) || asked.is_empty() && ["read", "write"].contains(&word), "{word} of {asked:?}");
+                }
+                prop_assert!(refreshes || sent.is_empty() || !given.contains("offline_access"));
+                prop_assert!(sent.iter().all(|word| given.contains(word) || *word == "offline_access"));
+            }
+        }
     }
 }

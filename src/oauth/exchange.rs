@@ -151,6 +151,7 @@ pub fn exchange<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -248,5 +249,35 @@ mod tests {
             assert_eq!(read(&bad).err(), Some("invalid_request"), "{bad}");
         }
         assert_eq!(read(&format!("subject_token=x&subject_token_type={JWT}")).err(), Some("invalid_grant"));
+    }
+
+    /// Words of a scope, some of them registered.
+    fn some_scope() -> impl Strategy<Value = Scope> {
+        prop::sample::subsequence(vec!["read", "write", "admin", "openid", "readx"], 0..5)
+            .prop_map(|words| Scope::of(&words))
+    }
+
+    proptest! {
+        /// However often a token is traded, for whatever scope, each one has what its subject has and its client may have, or less.
+        #[test]
+        fn narrowing_never_widens(held in some_scope(), asked in prop::collection::vec(prop::option::of(some_scope()), 1..6)) {
+            let api = client("api");
+            let mut subject = token("api", "x", &held.words().collect::<Vec<_>>());
+            for asked in asked {
+                let most = subject.scope.common(&api.metadata.scope);
+                match exchange(&api, "i", &subject, None, (asked.as_ref(), none())) {
+                    Ok(done) => {
+                        prop_assert!(done.scope.words().all(|word| held.contains(word) && subject.scope.contains(word)));
+                        prop_assert!(done.scope.words().all(|word| ["read", "write"].contains(&word)), "{}", done.scope);
+                        prop_assert_eq!(&done.scope, asked.as_ref().unwrap_or(&most));
+                        subject.scope = done.scope;
+                    }
+                    Err(error) => {
+                        prop_assert_eq!(error.code(), "invalid_scope");
+                        prop_assert!(asked.is_some_and(|asked| asked.words().any(|word| !most.contains(word))));
+                    }
+                }
+            }
+        }
     }
 }

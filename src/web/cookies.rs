@@ -5,6 +5,7 @@
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::pages::Lang;
@@ -25,16 +26,36 @@ pub(super) const LANG: &str = "cnx_lang";
 /// How long a device is remembered, in days: browsers keep no cookie longer than 400.
 const DEVICE_DAYS: i64 = 400;
 
-/// Reads our cookies; of two with one name the first counts, as browsers send the most specific first.
+/// The longest value of a cookie of ours, in bytes.
+const LONGEST: usize = 256;
+
+/// The value of a cookie in the lines of a `Cookie` header (RFC 6265 §4.2.1); of two with one name the first counts, as browsers send the
+/// most specific first. As bytes: whoever shares the host may set cookies too, and one odd byte in theirs must not hide ours.
+pub fn value<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Option<String> {
+    let pairs = lines.into_iter().flat_map(|line| line.split(|b| *b == b';'));
+    let mut values = pairs.filter_map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let (named, value) = (pair.get(..at)?, pair.get(at + 1..)?);
+        (named.trim_ascii() == name.as_bytes()).then_some(value.trim_ascii())
+    });
+    let value = values.next().filter(|value| value.len() <= LONGEST)?;
+    str::from_utf8(value).ok().map(str::to_owned)
+}
+
+fn of_request(app: &App, req: &HttpRequest, name: &str) -> Option<String> {
+    let lines = req.headers().get_all(header::COOKIE).map(HeaderValue::as_bytes);
+    value(lines, &full_name(app, name))
+}
+
+/// Reads our cookies.
 pub(super) fn read(app: &App, req: &HttpRequest) -> Browser {
-    let value =
-        |name| req.cookie(&full_name(app, name)).map(|c| c.value().to_owned()).filter(|v| v.len() <= 256);
+    let value = |name| of_request(app, req, name);
     Browser { session: value(SESSION), mark: value(MARK), device: value(DEVICE) }
 }
 
 /// The language that the person chose in this browser.
 pub(super) fn lang(app: &App, req: &HttpRequest) -> Option<Lang> {
-    req.cookie(&full_name(app, LANG)).and_then(|cookie| cookie.value().parse().ok())
+    of_request(app, req, LANG)?.parse().ok()
 }
 
 /// Keeps the language that the person chose.
@@ -96,4 +117,32 @@ fn cookie(app: &App, name: &str, value: String, max_age: Duration) -> Cookie<'st
         .same_site(SameSite::Lax)
         .max_age(max_age)
         .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_cookies_of_others_hides_ours() {
+        let read = |lines: &[&[u8]]| value(lines.iter().copied(), SESSION);
+        for line in [
+            &b"cnx_session=abc"[..],
+            b"theirs=\xe9; cnx_session=abc",
+            b"nameless; cnx_session=abc",
+            b"=; ;;x=%ff; cnx_session=abc",
+            b"Cnx_session=x; xcnx_session=x;cnx_session = abc ; cnx_session=second",
+        ] {
+            assert_eq!(read(&[line]).as_deref(), Some("abc"), "{}", line.escape_ascii());
+        }
+        assert_eq!(
+            read(&[b"a=\xff", b"cnx_session=abc"]).as_deref(),
+            Some("abc"),
+            "HTTP/2 sends one in a line"
+        );
+        assert_eq!(read(&[b"cnx_session=\xe9; cnx_session=abc"]), None, "the first counts");
+        let (longest, longer) = ("a".repeat(LONGEST), "a".repeat(LONGEST + 1));
+        assert_eq!(read(&[format!("cnx_session={longest}").as_bytes()]), Some(longest));
+        assert_eq!(read(&[format!("cnx_session={longer}").as_bytes()]), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! What handlers read of a request: the caller, the parameters, the credentials. Bounded in size and time (S-H3, S-H4).
 
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::api::Problem;
 use super::arrived::Arrived;
-use super::multipart;
+use super::{hops, multipart};
 use crate::app::App;
 use crate::base::json;
 use crate::flow::caller::Caller;
@@ -49,40 +49,23 @@ pub(super) fn caller(app: &App, req: &impl Arrived) -> Caller {
     Caller { address, user_agent, request_id: req.id() }
 }
 
-/// The address of the client: the peer's, or behind trusted proxies the rightmost hop of `X-Forwarded-For` that is not one
-/// of them (S-H8). A header from anybody else is not looked at. `None` when that hop cannot be read: the proxy's own address in its
-/// place would open networks that only the proxy is in.
+/// The address of the client ([`hops::client`]).
 pub(super) fn address(app: &App, req: &impl Arrived) -> Option<IpAddr> {
-    let trusted = |address: &IpAddr| app.settings.trusted_proxies.iter().any(|net| net.contains(address));
-    let mut client = req.head().peer_addr?.ip().to_canonical();
-    if !trusted(&client) {
-        return Some(client);
-    }
-    // As bytes: one odd byte from the client must not hide the hops that proxies wrote behind it.
+    let peer = req.head().peer_addr?.ip();
     let mut lines = req.head().headers().get_all(header::X_FORWARDED_FOR).map(HeaderValue::as_bytes);
-    let Some(first) = lines.next() else { return Some(client) };
-    let others: Vec<&[u8]> = lines.collect();
-    let lines = others.iter().rev().chain(std::iter::once(&first));
-    for hop in lines.flat_map(|line| line.rsplit(|b| *b == b',')) {
-        client = hop_address(hop.trim_ascii())?;
-        if !trusted(&client) {
-            break;
-        }
-    }
-    Some(client)
-}
-
-/// An address, with or without a port, as proxies write it.
-fn hop_address(hop: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop).ok()?;
-    let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|both| both.ip()));
-    address.ok().map(|address| address.to_canonical())
+    // Hardly ever more than one: a list of its own only where there are.
+    let Some(first) = lines.next() else { return hops::client(peer, &[], &app.settings.trusted_proxies) };
+    let Some(second) = lines.next() else {
+        return hops::client(peer, &[first], &app.settings.trusted_proxies);
+    };
+    let all: Vec<&[u8]> = [first, second].into_iter().chain(lines).collect();
+    hops::client(peer, &all, &app.settings.trusted_proxies)
 }
 
 /// Whether the one who is connected to us is a trusted proxy, whose word about a request counts.
 pub(super) fn is_trusted_peer(app: &App, req: &impl Arrived) -> bool {
     let peer = req.head().peer_addr.map(|address| address.ip().to_canonical());
-    peer.is_some_and(|peer| app.settings.trusted_proxies.iter().any(|net| net.contains(&peer)))
+    peer.is_some_and(|peer| hops::is_trusted(peer, &app.settings.trusted_proxies))
 }
 
 /// The parameters in the query.
