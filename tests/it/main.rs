@@ -45,6 +45,7 @@ mod faults_postgres;
 mod faults_power;
 mod faults_sqlite;
 mod framing;
+mod front;
 mod fuzz;
 mod gateway;
 mod gateway_proxies;
