@@ -33,6 +33,7 @@ pub(super) fn run(data: &[u8]) -> bool {
         }
         return false;
     };
+    assert_eq!(colons(text), names(&ours), "no name was lost");
     assert!(depth(&ours) <= usize::from(MAX_DEPTH));
     let again = strict(&ours.to_string()).expect("what was written is read");
     // The library reads the last digit of a real number as it likes.

@@ -13,17 +13,17 @@ use crate::world::{Browser, CALLBACK, PASSWORD, Reply, TestClient, Tokens, VERIF
 
 /// Everything that a whole journey hands out or is handed.
 #[derive(Default)]
-struct Canaries(Vec<(&'static str, String)>);
+pub struct Canaries(Vec<(&'static str, String)>);
 
 impl Canaries {
-    fn keep(&mut self, what: &'static str, secret: impl Into<String>) {
+    pub fn keep(&mut self, what: &'static str, secret: impl Into<String>) {
         let secret = secret.into();
         assert!(secret.len() >= 12, "{what} is too short to be looked for: {secret}");
         self.0.push((what, secret));
     }
 
     /// Looks for each as it was, percent-encoded, and for the parts of a JWT.
-    fn look_for(&self, place: &str, text: &str) {
+    pub fn look_for(&self, place: &str, text: &str) {
         for (what, secret) in &self.0 {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
             for form in [secret.as_str(), encoded.as_str(), secret.rsplit('.').next().unwrap()] {

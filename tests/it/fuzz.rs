@@ -59,10 +59,10 @@ fn try_out(name: &str) {
     let seeds: Vec<Vec<u8>> = corpus.into_iter().chain(findings).map(|(_, data)| data).collect();
     let (made, until) = (made_up(target, seeds), Instant::now() + Duration::from_secs(seconds));
     let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new(config);
     let (tried, taken) = (Cell::new(0_u64), Cell::new(0_u64));
     while Instant::now() < until {
-        let outcome = runner.run(&made, |data| {
+        // A new one each time: one that has had its cases runs no more, and says that all is well.
+        let outcome = TestRunner::new(config.clone()).run(&made, |data| {
             tried.set(tried.get() + 1);
             taken.set(taken.get() + u64::from((target.run)(&data)));
             Ok(())
@@ -77,6 +77,7 @@ fn try_out(name: &str) {
     }
     eprintln!("{name}: {} inputs in {seconds} s, {} of them taken", tried.get(), taken.get());
     assert!(seconds == 0 || taken.get() > 0, "{name}: nothing that was made up is taken");
+    assert!(seconds < 5 || tried.get() > 1_000, "{name}: {} inputs are hardly a try", tried.get());
 }
 
 /// The inputs in a folder of a target, in the order of their names.

@@ -16,6 +16,8 @@ mod backup;
 mod bookkeeping;
 mod browser;
 mod canaries;
+mod canary_flows;
+mod canary_machines;
 mod client_assertions;
 mod client_credentials;
 mod client_secrets;

@@ -15,7 +15,7 @@ use crate::world::{
     environment, on_both,
 };
 
-fn select(page: &Reply, selector: &str) -> Vec<String> {
+pub fn select(page: &Reply, selector: &str) -> Vec<String> {
     let html = scraper::Html::parse_document(&page.text);
     let selector = scraper::Selector::parse(selector).unwrap();
     html.select(&selector)
@@ -23,7 +23,7 @@ fn select(page: &Reply, selector: &str) -> Vec<String> {
         .collect()
 }
 
-fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -33,7 +33,7 @@ fn code(world: &World, secret: &[u8]) -> String {
 }
 
 /// Reads base32 (RFC 4648 §6) as an app does.
-fn base32(text: &str) -> Vec<u8> {
+pub fn base32(text: &str) -> Vec<u8> {
     let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
     for letter in text.bytes().filter(|b| *b != b' ') {
         let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|known| *known == letter).unwrap();
