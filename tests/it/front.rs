@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::wire::exchange;
-use crate::world::{TestClient, World, on_both};
+use crate::world::{TestClient, on_both};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const SPA: &str = "https://spa.example";
@@ -24,11 +24,11 @@ fn both(method: &str, path: &str, headers: &str, body: &str) -> [String; 2] {
 /// An answer without what is new in each: its status, its headers, and of a body in JSON the names of its members.
 fn shape(base: &str, request: &str) -> (u16, Vec<String>, Vec<String>) {
     let heard = exchange(base, request.as_bytes(), PATIENCE);
-    let head = heard.text.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+    let lines = heard.text.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
     let is_new =
         |line: &&str| ["date:", "x-request-id:", "content-length:"].iter().any(|name| line.starts_with(name));
     let mut headers: Vec<String> =
-        head.lines().skip(1).filter(|line| !is_new(line)).map(str::to_owned).collect();
+        lines.lines().skip(1).filter(|line| !is_new(line)).map(str::to_owned).collect();
     headers.sort();
     assert!(heard.header("x-request-id").is_some(), "{heard:?}");
     let body: Value = serde_json::from_str(heard.body()).unwrap_or_default();
