@@ -47,6 +47,7 @@ mod framing;
 mod gateway;
 mod gateway_proxies;
 mod gateway_routes;
+mod history;
 mod hosts;
 mod id_tokens;
 mod identity_answers;
