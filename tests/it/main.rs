@@ -52,6 +52,7 @@ mod fuzz;
 mod gateway;
 mod gateway_proxies;
 mod gateway_routes;
+mod history;
 mod hosts;
 mod id_tokens;
 mod identity_answers;

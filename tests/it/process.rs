@@ -16,6 +16,7 @@ use crate::world::free_port;
 pub struct Place {
     dir: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    binary: String,
     pub port: u16,
     pub base: String,
 }
@@ -40,7 +41,17 @@ impl Place {
             // The smallest key that is allowed: in a binary that was not optimised a larger one takes long to make.
             ("CNX_SIGNING__RSA_BITS".to_owned(), "2048".to_owned()),
         ];
-        Self { dir, environment, port, base }
+        Self { dir, environment, binary: env!("CARGO_BIN_EXE_cnx").to_owned(), port, base }
+    }
+
+    /// Another build of the server than the one that was made for the tests.
+    pub fn run_instead(&mut self, binary: &str) {
+        binary.clone_into(&mut self.binary);
+    }
+
+    /// The settings, as the server reads them from this environment.
+    pub fn settings(&self) -> cnx::config::Settings {
+        cnx::config::load(None, self.environment.iter().cloned(), None).unwrap().settings
     }
 
     /// Sets a variable, or takes it away when `value` is empty.
@@ -65,7 +76,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cnx"));
+        let mut command = Command::new(&self.binary);
         // Nothing of what the test itself was told reaches the server.
         command
             .env_clear()
