@@ -70,7 +70,9 @@ def connected(bench):
     if most != resource.RLIM_INFINITY and most < wanted:
         stop(f"ulimit -Hn: {most}; {wanted} open files are needed for {CONNECTIONS} connections")
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-    env = {**bench.env, "CNX_LIMITS__CONNECTIONS": str(CONNECTIONS + 100)}
+    # They come from two addresses, which may hold them all here.
+    most = {"CNX_LIMITS__CONNECTIONS": str(CONNECTIONS + 100), "CNX_LIMITS__CONNECTIONS_PER_ADDRESS": str(CONNECTIONS)}
+    env = {**bench.env, **most}
     with running([bench.cnx, "serve"], env, bench.port, bench.log) as server:
         kept = []
         try:
