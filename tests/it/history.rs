@@ -53,10 +53,11 @@ fn one_node_on_sqlite_that_is_killed_does_what_one_server_would_f28() {
 }
 
 /// One run, and its judgement.
+#[expect(clippy::print_stderr, reason = "a run says what was done, and by which seed it is done again")]
 fn play(nodes: usize, operations: usize) {
     let operations = told("CNX_HISTORY_OPERATIONS").unwrap_or(operations);
     let seed = told("CNX_HISTORY_SEED").unwrap_or_else(|| u64::from_le_bytes(Entropy::system().bytes()));
-    let Some(site) = Site::new(nodes, told("CNX_HISTORY_BIN")) else {
+    let Some(site) = Site::new(nodes, told::<String>("CNX_HISTORY_BIN").as_deref()) else {
         assert!(environment("TEST_POSTGRES_URL").is_none());
         return;
     };
@@ -78,9 +79,9 @@ fn play(nodes: usize, operations: usize) {
     });
     let seconds = began.elapsed().as_secs_f64();
     let parked = std::mem::take(&mut *stage.parked.lock().unwrap());
-    let mut last = Actor::new(&stage, seed, ACTORS);
+    let mut closing = Actor::new(&stage, seed, ACTORS);
     for grant in &parked {
-        last.look_again(grant);
+        closing.look_again(grant);
     }
     let checked = Instant::now();
     let report = judge(&stage, seed);

@@ -81,10 +81,11 @@ impl Model for Grant {
                 Told::No => Vec::new(),
                 Told::Nothing => vec![Live { current: None, previous: None, rotated: (0, 0) }],
             },
-            // Spent, or a replay that ends what the first use began (D4).
-            (GrantOp::Redeem(told), Barred | Live { .. } | Dead) => is(!matches!(told, Told::Yes(_)), Dead),
+            // Spent, or a replay that ends what the first use began (D4); or of a grant that is over.
+            (GrantOp::Redeem(told), Barred | Live { .. } | Dead) | (GrantOp::Refresh { told, .. }, Dead) => {
+                is(!matches!(told, Told::Yes(_)), Dead)
+            }
             (GrantOp::Refresh { shown, told }, Live { .. }) => self.refresh(state, event, shown, told),
-            (GrantOp::Refresh { told, .. }, Dead) => is(!matches!(told, Told::Yes(_)), Dead),
             (GrantOp::AskRefresh { shown, alive }, Live { current, previous, rotated }) => {
                 let may = if *current == Some(shown) {
                     alive

@@ -108,7 +108,7 @@ pub struct Site {
 
 impl Site {
     /// A fresh database with people and apps, and no node yet. `None` where PostgreSQL is wanted and there is none.
-    pub fn new(nodes: usize, binary: Option<String>) -> Option<Self> {
+    pub fn new(nodes: usize, binary: Option<&str>) -> Option<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let database = if nodes > 1 { Some(runtime.block_on(PostgresDatabase::make())?) } else { None };
@@ -125,7 +125,7 @@ impl Site {
             place.set("CNX_TOKENS__ACCESS_SECONDS", "7200");
             // Replays are tried on purpose, all of them from one place.
             place.set("CNX_LIMITS__CLIENT_FAILURES", "10000");
-            if let Some(binary) = &binary {
+            if let Some(binary) = binary {
                 place.run_instead(binary);
             }
         }
@@ -219,12 +219,12 @@ impl Site {
             user_agent: None,
             address: None,
         };
-        let begin = || {
+        let write = || {
             let row = row.clone();
             self.runtime.block_on(tool.store.write(move |conn| sessions::begin(conn, &row)))
         };
         // A busy file is asked again; twice the same row there cannot be.
-        let begun = (0..20).any(|_| begin().is_ok());
+        let begun = (0..20).any(|_| write().is_ok());
         begun.then(|| {
             Arc::new(Session {
                 person: Arc::clone(person),
