@@ -75,6 +75,7 @@ const PURE: &[(u8, &[&str])] = &[
             "url",
             "ipnet",
             "crc32fast",
+            "bytes",
             "argon2",
             "josekit",
             "ring",
