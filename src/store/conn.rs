@@ -31,7 +31,8 @@ mod multi {
     }
 }
 
-/// Runs one Diesel expression on the connection within: for `ON CONFLICT`, which the common type cannot express.
+/// Runs one Diesel expression on the connection within: for `ON CONFLICT`, which the common type cannot express, and for look-ups that every
+/// request makes, whose text the common type writes anew each time to find what was prepared of it.
 macro_rules! on_both {
     ($conn:expr, $inner:ident => $act:expr) => {
         match $conn {

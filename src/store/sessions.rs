@@ -80,8 +80,8 @@ pub fn find_by_fingerprint(conn: &mut Conn, cookie: &Fingerprint) -> Result<Opti
     let row = on_both!(conn, c => sessions::table
         .filter(sessions::fingerprint.eq(cookie.as_bytes().as_slice()))
         .select(sessions::all_columns)
-        .get_result::<Row>(c))
-    .optional()?;
+        .get_result::<Row>(c)
+        .optional()?);
     row.map(session).transpose()
 }
 

@@ -54,12 +54,12 @@ pub(super) fn address(app: &App, req: &impl Arrived) -> Option<IpAddr> {
     let peer = req.head().peer_addr?.ip();
     let mut lines = req.head().headers().get_all(header::X_FORWARDED_FOR).map(HeaderValue::as_bytes);
     // Hardly ever more than one: a list of its own only where there are.
-    let Some(first) = lines.next() else { return hops::client(peer, &[], &app.settings.trusted_proxies) };
-    let Some(second) = lines.next() else {
-        return hops::client(peer, &[first], &app.settings.trusted_proxies);
-    };
-    let all: Vec<&[u8]> = [first, second].into_iter().chain(lines).collect();
-    hops::client(peer, &all, &app.settings.trusted_proxies)
+    let behind = |lines: &[&[u8]]| hops::client(peer, lines, &app.settings.trusted_proxies);
+    match (lines.next(), lines.next()) {
+        (None, _) => behind(&[]),
+        (Some(one), None) => behind(&[one]),
+        (Some(one), Some(two)) => behind(&[one, two].into_iter().chain(lines).collect::<Vec<_>>()),
+    }
 }
 
 /// Whether the one who is connected to us is a trusted proxy, whose word about a request counts.

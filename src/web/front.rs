@@ -177,7 +177,6 @@ where
 /// A request at the front, and what its answer is told with.
 struct Visit {
     busy: Busy,
-    method: &'static str,
     began: Instant,
     early: Early,
     body: Option<unread::Held>,
@@ -187,14 +186,13 @@ impl Visit {
     fn begin(app: &App, busy: Busy, req: Request) -> Self {
         let (began, id) = (Instant::now(), RequestId::new(app));
         let (head, payload) = req.into_parts();
-        let method = headers::method_label(&head.method);
         let early = Early { head, id, limit: Cell::new(None) };
-        Self { busy, method, began, early, body: unread::held(payload) }
+        Self { busy, began, early, body: unread::held(payload) }
     }
 
     /// All that the edge gives an answer; a panic's too.
     fn end(self, app: &App, outcome: thread::Result<HttpResponse>) -> Answered {
-        let Self { busy, method, began, early, body } = self;
+        let Self { busy, began, early, body } = self;
         let class = busy.class();
         let answered = match outcome {
             Ok(mut answer) => {
@@ -210,7 +208,7 @@ impl Visit {
             Err(_) => Err(headers::panicked(app, &early.id, busy.route())),
         };
         let status = answered.as_ref().map_or(500, |answer| answer.status().as_u16());
-        headers::account(method, busy.route(), status, began, &early.id);
+        headers::account(headers::method_label(&early.head.method), busy.route(), status, began, &early.id);
         answered
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::command_line::client_of;
 use crate::process::{Node, Place};
 use crate::wire;
-use crate::world::{Browser, Reply, TestClient, Tokens, VERIFIER, authorize_path, claims, http};
+use crate::world::{Browser, Reply, Tokens, VERIFIER, authorize_path, claims, http};
 
 /// The document that `serve --json` prints, once it is all there.
 async fn printed(node: &Node) -> Value {
@@ -43,10 +44,7 @@ async fn serve_dev_prints_a_person_and_two_clients_that_sign_in() {
         (&document["clients"][0], "http://127.0.0.1:5173/callback"),
         (&document["clients"][1], "http://[::1]:3000/any/path?x=1"),
     ] {
-        let client = TestClient {
-            id: client["client_id"].as_str().unwrap().to_owned(),
-            secret: client["client_secret"].as_str().map(str::to_owned),
-        };
+        let client = client_of(client);
         let browser = Browser::new(&place.base, &http);
         let page = browser.open(&authorize_path(&client, &[("redirect_uri", redirect)])).await;
         let mut reply =

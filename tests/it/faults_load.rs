@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use crate::command_line::client_of;
 use crate::process::Place;
 use crate::wire::{self, Wire};
 use crate::world::{
@@ -19,10 +20,7 @@ fn furnish(place: &Place) -> TestClient {
     let grants =
         ["--grant", "authorization_code", "--grant", "refresh_token", "--grant", "client_credentials"];
     let added = place.json(&[&["client", "add", "App", "--redirect-uri", CALLBACK], &grants[..]].concat());
-    TestClient {
-        id: added["client_id"].as_str().unwrap().to_owned(),
-        secret: added["client_secret"].as_str().map(str::to_owned),
-    }
+    client_of(&added)
 }
 
 async fn token(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
+use crate::command_line::client_of;
 use crate::process::{Place, sqlite};
 use crate::wire;
 use crate::world::{
@@ -155,10 +156,7 @@ async fn lived_in() -> (Place, TestClient, Tokens) {
     let place = Place::new();
     place.json_with(&["user", "add", "ada@example.com", "--password-stdin"], Some(PASSWORD));
     let added = place.json(&["client", "add", "App", "--redirect-uri", CALLBACK]);
-    let client = TestClient {
-        id: added["client_id"].as_str().unwrap().to_owned(),
-        secret: added["client_secret"].as_str().map(str::to_owned),
-    };
+    let client = client_of(&added);
     let mut node = place.serve(&[]);
     let http = crate::world::http();
     let browser = crate::world::Browser::new(&place.base, &http);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::command_line::client_of;
 use crate::page_forms::forms;
 use crate::page_table::pages;
 use crate::process::{Node, Place};
@@ -36,10 +37,7 @@ pub fn add(place: &Place) -> TestClient {
         "--grant",
         "client_credentials",
     ]);
-    TestClient {
-        id: added["client_id"].as_str().unwrap().to_owned(),
-        secret: added["client_secret"].as_str().map(str::to_owned),
-    }
+    client_of(&added)
 }
 
 pub fn stopped(node: &mut Node) -> String {

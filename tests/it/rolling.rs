@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
 
+use crate::command_line::client_of;
 use crate::process::{Place, sqlite};
 use crate::world::{
     Browser, CALLBACK, PASSWORD, PostgresDatabase, Reply, TestClient, VERIFIER, authorize_path, environment,
@@ -80,10 +81,7 @@ fn app(place: &Place) -> TestClient {
         "openid profile email offline_access",
     ];
     let made = place.json(&words);
-    TestClient {
-        id: made["client_id"].as_str().unwrap().to_owned(),
-        secret: made["client_secret"].as_str().map(str::to_owned),
-    }
+    client_of(&made)
 }
 
 async fn ask(
