@@ -1,8 +1,10 @@
 //! Floor 6: listeners. Binds, starts the jobs, serves, and stops gracefully.
 
 mod door;
+mod kept;
 pub(crate) mod open_files;
 mod public;
+mod seats;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

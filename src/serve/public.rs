@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpService, Request, Response};
+use actix_http::{HttpService, KeepAlive, Request, Response};
 use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Server};
@@ -16,12 +16,13 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App as Site, Error};
 
 use super::door::{Door, guarded};
+use super::kept::{Keeping, Line};
 use super::open_files;
 use crate::app::App;
 use crate::web;
 
 /// How long a kept connection may be silent.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in flight may take after the stop signal, in seconds.
 const SHUTDOWN_SECONDS: u64 = 8;
 /// How long an end that we began may take the peer.
@@ -56,52 +57,51 @@ pub(super) fn server(
         let stopping = stopping.clone();
         async move { stopping.notified().await }
     };
+    let head = Duration::from_secs(u64::try_from(limits.head_seconds).unwrap_or(5));
     let (app, routes) = (Arc::clone(app), web::routes(app));
     let server = match tls {
         None => builder.listen("public", listener, move || {
-            guarded(Arc::clone(&door), http(&app, routes.clone(), address, stopped.clone()).tcp())
+            let http = HttpService::build()
+                .keep_alive(KeepAlive::Os)
+                .client_request_timeout(head)
+                .client_disconnect_timeout(GOODBYE)
+                .local_addr(address)
+                .on_connect_ext(|line: &Line, data| drop(data.insert(line.turns())))
+                .finish(front(&app, routes.clone()));
+            guarded(Arc::clone(&door), Keeping { http, head, stopped: stopped.clone() })
         }),
         Some(tls) => builder.listen("public", listener, move || {
-            let http = http(&app, routes.clone(), address, stopped.clone());
+            let http = HttpService::build()
+                .graceful_shutdown_signal(stopped.clone())
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(head)
+                .client_disconnect_timeout(GOODBYE)
+                .local_addr(address)
+                .finish(front(&app, routes.clone()));
             guarded(Arc::clone(&door), http.rustls_0_23(tls.clone()))
         }),
     };
     Ok(server?.run())
 }
 
-/// What speaks HTTP on connections of the kind `T`. Those between two requests end when `stopped` does.
-fn http<T, R, W, F>(
+/// What answers the requests of a connection.
+fn front<R>(
     app: &Arc<App>,
     routes: R,
-    address: SocketAddr,
-    stopped: F,
-) -> HttpService<
-    T,
-    impl ServiceFactory<
-        Request,
-        Config = (),
-        Response = Response<BoxBody>,
-        Error = Error,
-        InitError = (),
-        Service: Service<Request, Future: 'static> + 'static,
-        Future: 'static,
-    > + use<T, R, W, F>,
-    BoxBody,
->
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = Response<BoxBody>,
+    Error = Error,
+    InitError = (),
+    Service: Service<Request, Future: 'static> + 'static,
+    Future: 'static,
+> + use<R>
 where
     R: FnOnce(&mut ServiceConfig),
-    F: Fn() -> W + 'static,
-    W: Future<Output = ()> + 'static,
 {
-    let head = u64::try_from(app.settings.limits.head_seconds).unwrap_or(5);
     let site = Site::new().wrap(from_fn(web::edge)).configure(routes);
     let front = web::Front { routes: site.into_factory(), app: Arc::clone(app) };
-    HttpService::build()
-        .graceful_shutdown_signal(stopped)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(Duration::from_secs(head))
-        .client_disconnect_timeout(GOODBYE)
-        .local_addr(address)
-        // What the framework would tell of the address that we are called at, the settings know better.
-        .finish(map_config(front, |()| AppConfig::default()))
+    // What the framework would tell of the address that we are called at, the settings know better.
+    map_config(front, |()| AppConfig::default())
 }

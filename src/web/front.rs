@@ -26,6 +26,7 @@ use super::gateway::{self, Dialect};
 use super::headers::{self, RequestId};
 use super::oauth::discovery::{self, Document};
 use super::oauth::{introspect, token, user_info};
+use super::turns::Turn;
 use super::{Class, cors, unread};
 use crate::app::App;
 
@@ -145,7 +146,7 @@ pub struct Behind<S> {
 }
 
 type Answered = Result<Response<BoxBody>, Error>;
-type Told = fn(ServiceResponse<BoxBody>) -> Response<BoxBody>;
+type Told = Box<dyn FnOnce(ServiceResponse<BoxBody>) -> Response<BoxBody>>;
 
 impl<S> Service<Request> for Behind<S>
 where
@@ -160,16 +161,26 @@ where
     }
 
     fn call(&self, mut req: Request) -> Self::Future {
+        let turn = Turn::begin(&mut req);
         match Busy::of(&mut req) {
             // Nothing of it waits.
             Some(Busy::Document(document)) => {
-                Either::Left(Either::Left(ready(show(&self.app, document, req))))
+                Either::Left(Either::Left(ready(show(&self.app, document, req, turn))))
             }
             Some(busy) => {
-                let visit = Box::new(Visit::begin(&self.app, busy, req));
+                let visit = Box::new(Visit::begin(&self.app, busy, req, turn));
                 Either::Left(Either::Right(Box::pin(answer(Arc::clone(&self.app), visit))))
             }
-            None => Either::Right(self.routes.call(req).map_ok(Response::from as Told)),
+            None => {
+                let told = move |answer| {
+                    let answer = Response::from(answer);
+                    if let Some(turn) = turn {
+                        turn.answered(&answer);
+                    }
+                    answer
+                };
+                Either::Right(self.routes.call(req).map_ok(Box::new(told) as Told))
+            }
         }
     }
 }
@@ -180,19 +191,20 @@ struct Visit {
     began: Instant,
     early: Early,
     body: Option<unread::Held>,
+    turn: Option<Turn>,
 }
 
 impl Visit {
-    fn begin(app: &App, busy: Busy, req: Request) -> Self {
+    fn begin(app: &App, busy: Busy, req: Request, turn: Option<Turn>) -> Self {
         let (began, id) = (Instant::now(), RequestId::new(app));
         let (head, payload) = req.into_parts();
         let early = Early { head, id, limit: Cell::new(None) };
-        Self { busy, began, early, body: unread::held(payload) }
+        Self { busy, began, early, body: unread::held(payload), turn }
     }
 
     /// All that the edge gives an answer; a panic's too.
     fn end(self, app: &App, outcome: thread::Result<HttpResponse>) -> Answered {
-        let Self { busy, began, early, body } = self;
+        let Self { busy, began, early, body, turn } = self;
         let class = busy.class();
         let answered = match outcome {
             Ok(mut answer) => {
@@ -208,14 +220,17 @@ impl Visit {
             Err(_) => Err(headers::panicked(app, &early.id, busy.route())),
         };
         let status = answered.as_ref().map_or(500, |answer| answer.status().as_u16());
+        if let (Some(turn), Ok(answer)) = (turn, &answered) {
+            turn.answered(answer);
+        }
         headers::account(headers::method_label(&early.head.method), busy.route(), status, began, &early.id);
         answered
     }
 }
 
 /// Answers a request for a document.
-fn show(app: &App, document: Document, req: Request) -> Answered {
-    let visit = Visit::begin(app, Busy::Document(document), req);
+fn show(app: &App, document: Document, req: Request, turn: Option<Turn>) -> Answered {
+    let visit = Visit::begin(app, Busy::Document(document), req, turn);
     let outcome = catch_unwind(AssertUnwindSafe(|| discovery::show(app, document, &visit.early)));
     visit.end(app, outcome)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
@@ -139,6 +139,10 @@ pub(super) fn dress<B>(app: &App, answer: &mut HttpResponse<B>, class: Class, id
         answer.headers_mut().insert(X_API_VERSION, version);
     }
     frame_rules(status, answer.headers_mut());
+    // Whoever keeps this connection is to send its next request elsewhere, rather than find it closed.
+    if app.is_draining() {
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+    }
 }
 
 /// A handler panicked: said once, and answered.

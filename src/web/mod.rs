@@ -25,6 +25,7 @@ mod refuse;
 mod reply;
 mod seat;
 mod sign_in;
+mod turns;
 mod unread;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use self::headers::edge;
 pub use self::health::metrics_routes;
 use self::oauth::{authorize, discovery, introspect, revoke, sign_out, token, user_info};
 use self::sign_in::{consent, link, passkey, password, second_step, select_account, upstream};
+pub use self::turns::Turns;
 use crate::account::role::Role;
 use crate::app::App;
 

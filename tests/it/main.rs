@@ -62,6 +62,7 @@ mod input;
 mod introspection;
 mod journey;
 mod jwks;
+mod kept;
 mod kill9;
 mod languages;
 mod layout;

@@ -44,6 +44,16 @@ async fn a_head_or_a_body_that_trickles_is_cut_off_in_time_s_h4_f12() {
         assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
         assert!(matches!(heard.status(), 0 | 408), "{heard:?}");
     }
+    // A later head has hardly more time than a first one.
+    let began = Instant::now();
+    let mut wire = Wire::open(&world.base);
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(wire.answer(5 * SECOND).status(), 200);
+    wire.send(b"GET /healthz HTTP/1.1\r\nX-");
+    while !wire.rest(Duration::from_millis(200)).closed {
+        wire.send(b"a");
+        assert!(began.elapsed() < 8 * SECOND, "still open");
+    }
     // The head is complete, the body drips: the head's time limit does not cover it, ours does.
     let (length, chunked) = (("Content-Length: 1000", "a"), ("Transfer-Encoding: chunked", "1\r\na\r\n"));
     for (path, (framing, drop)) in [

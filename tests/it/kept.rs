@@ -1,0 +1,186 @@
+//! Connections that are kept between requests: where there are many, the silent ones sleep, and nobody notices (F14); the end of a node
+//! tells them first (F20).
+
+use std::time::{Duration, Instant};
+
+use crate::process::{Node, Place};
+use crate::wire::{Wire, get};
+use crate::world::free_port;
+
+const SECOND: Duration = Duration::from_secs(1);
+const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// Those beyond the first 256 of a worker sleep.
+const MANY: usize = 700;
+
+struct Server {
+    node: Node,
+    metrics: String,
+    _place: Place,
+}
+
+impl Server {
+    fn start() -> Self {
+        let metrics = format!("127.0.0.1:{}", free_port());
+        let mut place = Place::new();
+        place.set("CNX_WORKERS", "1").set("CNX_METRICS_LISTEN", &metrics);
+        let node = place.serve(&[]);
+        Self { node, metrics: format!("http://{metrics}"), _place: place }
+    }
+
+    fn open(&self) -> Wire {
+        Wire::open(&self.node.base)
+    }
+
+    /// How many of the connections are `awake` or `asleep`.
+    fn count(&self, state: &str) -> usize {
+        let text = get(&self.metrics, "/metrics").text;
+        let name = format!("cnx_connections{{state=\"{state}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+    }
+
+    fn until(&self, state: &str, enough: impl Fn(usize) -> bool) -> usize {
+        let began = Instant::now();
+        loop {
+            let count = self.count(state);
+            if enough(count) {
+                return count;
+            }
+            assert!(began.elapsed() < 20 * SECOND, "{count} are {state}");
+            std::thread::sleep(SECOND / 10);
+        }
+    }
+
+    /// So many connections, each after an answer.
+    fn crowd(&self) -> Vec<Wire> {
+        let mut wires: Vec<Wire> = (0..MANY).map(|_| self.open()).collect();
+        assert!(wires.iter_mut().all(|wire| asks(wire, ASK) == 200));
+        wires
+    }
+}
+
+/// The status of the answer to `request`.
+fn asks(wire: &mut Wire, request: &str) -> u16 {
+    wire.send(request.as_bytes());
+    wire.answer(10 * SECOND).status()
+}
+
+fn posted(body: &str) -> String {
+    format!(
+        "POST /oauth2/introspect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Each in a state in which something of a request is, or may be, with the server: these must not be taken for silent.
+#[test]
+fn where_many_connections_are_open_silent_ones_sleep_and_no_request_is_lost_f14() {
+    let server = Server::start();
+    let post = posted("token=a\r\n\r\n");
+    let (half, rest) = ASK.split_at(20);
+
+    // A request and the beginning of the next come at once, also when the first one's body looks like the end of a head.
+    let begun: Vec<Wire> = [ASK, &post]
+        .iter()
+        .map(|first| {
+            let mut wire = server.open();
+            assert!(matches!(asks(&mut wire, &format!("{first}{half}")), 200 | 400 | 401));
+            wire
+        })
+        .collect();
+    // The beginning of the next comes after the answer.
+    let mut later = server.open();
+    assert_eq!(asks(&mut later, ASK), 200);
+    later.send(half.as_bytes());
+    // Half a body, which ends like a head; asked for by an interim answer, and not.
+    let bodies: Vec<Wire> = ["", "Expect: 100-continue\r\n"]
+        .iter()
+        .map(|expect| {
+            let mut wire = server.open();
+            assert_eq!(asks(&mut wire, ASK), 200);
+            wire.send(post.replace("Host:", &format!("{expect}Host:")).trim_end().as_bytes());
+            if !expect.is_empty() {
+                assert_eq!(wire.answer(10 * SECOND).status(), 100);
+            }
+            wire
+        })
+        .collect();
+    // One that asked by a body and was answered, and several questions at once.
+    let mut by_body = server.open();
+    assert!(matches!(asks(&mut by_body, &post), 400 | 401));
+    let mut several = server.open();
+    several.send(ASK.repeat(3).as_bytes());
+    assert_eq!(several.rest(SECOND).answers(), 3);
+    // Who does not want to be kept is not.
+    for request in [ASK.replace("Host:", "Connection: close\r\nHost:"), ASK.replace("1.1", "1.0")] {
+        let mut wire = server.open();
+        wire.send(request.as_bytes());
+        let heard = wire.rest(5 * SECOND);
+        assert!(heard.status() == 200 && heard.closed, "{heard:?}");
+    }
+
+    let mut crowd = server.crowd();
+    server.until("asleep", |count| count > MANY / 2);
+    for mut wire in begun.into_iter().chain([later]) {
+        assert_eq!(asks(&mut wire, rest), 200);
+        assert_eq!(asks(&mut wire, ASK), 200, "and on");
+    }
+    for mut wire in bodies {
+        assert!(matches!(asks(&mut wire, "\r\n\r\n"), 400 | 401));
+        assert_eq!(asks(&mut wire, ASK), 200, "and on");
+    }
+    assert!(matches!(asks(&mut by_body, &post), 400 | 401));
+    assert_eq!(asks(&mut several, ASK), 200);
+
+    // All of them wake up, by a request of either kind, and in pieces; and sleep again.
+    for (n, wire) in crowd.iter_mut().enumerate() {
+        match n % 3 {
+            0 => assert_eq!(asks(wire, ASK), 200, "{n}"),
+            1 => assert!(matches!(asks(wire, &post), 400 | 401), "{n}"),
+            _ => {
+                wire.send(half.as_bytes());
+                assert_eq!(asks(wire, rest), 200, "{n}");
+            }
+        }
+    }
+    // Those that asked by a body are not certain to be between two requests.
+    server.until("asleep", |count| count > MANY / 4);
+
+    // Whoever leaves in its sleep is gone.
+    crowd.truncate(10);
+    server.until("asleep", |count| count <= 10);
+    server.until("awake", |count| count <= 20);
+    assert!(crowd.iter_mut().all(|wire| asks(wire, ASK) == 200));
+}
+
+#[test]
+fn a_stop_tells_kept_connections_and_then_ends_those_that_sleep_too_f20() {
+    let mut server = Server::start();
+    let mut crowd = server.crowd();
+    server.until("asleep", |count| count > MANY / 2);
+    server.node.signal("TERM");
+    let began = Instant::now();
+    // For a moment it answers still, and says with it that nothing more is to be asked here.
+    while get_stopping(&server.node.base) {
+        assert!(began.elapsed() < SECOND / 2, "it does not stop");
+    }
+    for wire in crowd.iter_mut().step_by(100) {
+        wire.send(ASK.as_bytes());
+        let heard = wire.rest(5 * SECOND);
+        assert_eq!(
+            (heard.status(), heard.header("connection").as_deref(), heard.closed),
+            (200, Some("close"), true)
+        );
+    }
+    for wire in crowd.iter_mut().skip(1).step_by(100) {
+        let heard = wire.rest(5 * SECOND);
+        assert!(heard.closed && heard.text.is_empty(), "{heard:?}");
+    }
+    assert!(server.node.wait(5 * SECOND).success());
+    assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+}
+
+/// Whether the node does not say yet that it stops.
+fn get_stopping(base: &str) -> bool {
+    get(base, "/readyz").status() == 200
+}
