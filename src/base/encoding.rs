@@ -83,21 +83,7 @@ pub fn from_base62(text: &str, length: usize) -> Option<Vec<u8>> {
 
 /// Appends a number in decimal digits. The machinery of `format!` takes several times as long, which counts where one answer has eight.
 pub fn push_number(text: &mut String, number: i64) {
-    let mut digits = [b'0'; 20];
-    let mut rest = number.unsigned_abs();
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        first = at;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        text.push('-');
-    }
-    text.push_str(digits.get(first..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default());
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 /// How many digits one division takes: as many as a limb holds.

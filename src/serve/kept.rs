@@ -1,10 +1,10 @@
 //! Connections that are kept between requests, without TLS of our own: how long, and at what price.
 //!
 //! The HTTP library keeps two buffers and its state for each connection for as long as it is open, about 12 KiB, and a timer that is set
-//! anew with each request. Here one look around every second does what those timers did, and where many connections are open, those that are
-//! silent *sleep*: the library's part of such a connection ends as if the peer had closed it, the connection itself does not, and the
-//! library begins anew with the next byte. A connection sleeps only where it is certain that nothing of a request is with the library
-//! ([`super::seats`]).
+//! anew with each request. Here one look around every second does what those timers did, and the library is given a connection with its
+//! first byte. Where many are awake, those that are silent *sleep* again: the library's part of such a connection ends as if the peer had
+//! closed it, the connection itself does not, and the library begins anew with the next byte. A connection sleeps only where it is certain
+//! that nothing of a request is with the library ([`super::seats`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -38,18 +38,16 @@ where
         Poll::Ready(())
     })
     .await;
-    loop {
+    while poll_fn(|cx| seat.poll_woken(&stream, cx)).await {
+        guest.wake();
         let line = Line { stream: Some(stream), seat: Rc::clone(seat), ended: false };
         // In a box of its own, so that a connection that sleeps does not hold the room for it.
         Box::pin(http.call((line, Protocol::Http1, peer))).await?;
-        let Some(back) = seat.stream.take() else { return Ok(()) };
+        let Some(back) = seat.stream.take() else { break };
         stream = back;
         guest.sleep();
-        if !poll_fn(|cx| seat.poll_woken(&stream, cx)).await {
-            return Ok(());
-        }
-        guest.wake();
     }
+    Ok(())
 }
 
 /// A connection as the HTTP library sees it: told of what happens on it, and able to end before it does.

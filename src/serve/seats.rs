@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What the peer or we did last on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
-    /// It was opened.
+    /// It was opened. Nothing came yet.
     Opened,
     /// The peer sent something.
     Came,
@@ -78,8 +78,9 @@ impl Seat {
             return None;
         }
         match self.last.get() {
-            // The library counts the time of a first head, and the system that of what the peer does not take.
-            Last::Opened | Last::Blocked => None,
+            Last::Opened => (silent >= head).then_some(Told::End),
+            // The system counts the time of what the peer does not take.
+            Last::Blocked => None,
             Last::Came => (self.turns.were_taken() && silent >= head + GRACE).then_some(Told::End),
             Last::Said if silent >= KEEP_ALIVE => Some(Told::End),
             Last::Said => {
@@ -210,12 +211,12 @@ impl Guest {
             stirred: Cell::new(true),
             since: Cell::new(room.looked.get()),
             told: Cell::new(None),
-            asleep: Cell::new(false),
+            asleep: Cell::new(true),
             task: RefCell::new(Waker::noop().clone()),
             stream: Cell::new(None),
         });
         room.seats.borrow_mut().push(Rc::clone(&seat));
-        room.wake_one();
+        room.count_asleep.increment(1.0);
         Self { room, seat }
     }
 
@@ -261,8 +262,10 @@ mod tests {
             guest.seat.last.set(last);
             guest.seat.due(Duration::from_secs(seconds), many, room.head)
         };
-        // No request came yet: the first head is the library's to count, and nothing is certain.
-        for last in [Last::Opened, Last::Came, Last::Blocked] {
+        assert!(due(Last::Opened, 4, true).is_none());
+        assert!(due(Last::Opened, 5, false) == Some(Told::End));
+        // A first head is the library's to count, and what is blocked the system's.
+        for last in [Last::Came, Last::Blocked] {
             assert!(due(last, 1000, true).is_none());
         }
         assert!(due(Last::Said, 74, true).is_none());
@@ -275,6 +278,7 @@ mod tests {
     fn those_who_leave_make_no_gap() {
         let room = Room::new(Duration::from_secs(5));
         let mut guests: Vec<Guest> = (0..5).map(|_| Guest::enter(Rc::clone(&room))).collect();
+        guests.iter().for_each(Guest::wake);
         assert_eq!(room.awake.get(), 5);
         for leaves in [1, 3, 0, 0, 0] {
             drop(guests.remove(leaves));

@@ -80,8 +80,8 @@ async fn ten_thousand_silent_connections_are_not_noticed_by_those_who_work_f14()
         "{count} connections: {memory} MiB, {before} MiB before; refresh and userinfo {:?}, p99 {:?}",
         took[50], took[98]
     );
-    // A fifth of what they would cost if the library kept its buffers for each.
-    assert!(memory < before + 40, "{memory} MiB");
+    // Half of what they would cost if each had the HTTP library's buffers for as long as it is open.
+    assert!(memory < before + 70, "{memory} MiB");
     // They were not cut off to make room.
     for wire in silent.iter_mut().step_by(100) {
         assert!(answers(wire, 10 * SECOND));

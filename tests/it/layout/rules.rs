@@ -64,7 +64,21 @@ const HOMES: &[(&str, &[&str], bool)] = &[
 
 /// What the two pure floors may name at all; everything above is bound by `HOMES` only.
 const PURE: &[(u8, &[&str])] = &[
-    (0, &["foldhash", "ring", "uuid", "chrono", "serde", "serde_json", "zeroize", "base64", "thiserror"]),
+    (
+        0,
+        &[
+            "foldhash",
+            "itoa",
+            "ring",
+            "uuid",
+            "chrono",
+            "serde",
+            "serde_json",
+            "zeroize",
+            "base64",
+            "thiserror",
+        ],
+    ),
     (
         1,
         &[
