@@ -108,6 +108,9 @@ impl DatabaseUrl {
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             Url::parse(text).map_err(|e| format!("it is not a PostgreSQL URL: {e}; {DATABASE_SHAPE}"))?;
+            if !is_read_by_libpq_as_by_us(text) {
+                return Err(format!("{DATABASE_SIGNS}; {DATABASE_SHAPE}"));
+            }
             return Ok(Self { text: Zeroizing::new(text.to_owned()), path: None });
         }
         Err(DATABASE_SHAPE.to_owned())
@@ -142,6 +145,30 @@ impl DatabaseUrl {
 
 const DATABASE_SHAPE: &str = "sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME is allowed";
 
+const DATABASE_SIGNS: &str =
+    "a sign in it must be percent-encoded: % is written %25, @ %40, # %23, / %2F, ? %3F, & %26, a space %20";
+
+/// Whether PostgreSQL's own library takes an address, and takes the same part of it for the password. It repeats in its errors what it cannot
+/// read, and a password that was not percent-encoded ends up there, or in the name of the host.
+fn is_read_by_libpq_as_by_us(text: &str) -> bool {
+    let is_encoded = |after: &str| {
+        let digits = after.as_bytes().get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit) && digits != b"00"
+    };
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    let before_path = rest.split('/').next().unwrap_or_default();
+    let (authority, query_with_at) = match before_path.split_once('?') {
+        Some((authority, query)) => (authority, query.contains('@')),
+        None => (before_path, false),
+    };
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    !text.contains(|c: char| c.is_whitespace() || c == '#')
+        && text.split('%').skip(1).all(is_encoded)
+        && authority.matches('@').count() < 2
+        && !query_with_at
+        && (query.is_empty() || query.split('&').all(|pair| pair.contains('=')))
+}
+
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DatabaseUrl({})", self.masked())
@@ -163,6 +190,10 @@ fn plain_file(path: &str) -> Option<PathBuf> {
 /// A URL with its password, and every query value that may be one, replaced.
 pub(super) fn masked_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return "•••".to_owned() };
+    // An @ that ends no user name: a password may have been taken for a port and a path.
+    if url.username().is_empty() && url.password().is_none() && text.contains('@') {
+        return "•••".to_owned();
+    }
     if url.password().is_some() && url.set_password(Some("***")).is_err() {
         return "•••".to_owned();
     }
@@ -262,5 +293,41 @@ mod tests {
         let shown = format!("{server:?}");
         assert!(!shown.contains("hunter"), "{shown}");
         assert!(shown.contains("cnx:***@db:5432/cnx") && shown.contains("sslmode=require"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_that_is_not_percent_encoded_is_refused_and_not_repeated() {
+        for good in [
+            "postgres://db",
+            "postgresql://cnx@db/cnx",
+            "postgres://cnx:p%40%25:!$*()@db:5432/cnx",
+            "postgres://cnx:p@[::1]:5432/cnx?sslmode=require&application_name=a%20b",
+            "postgres://%2Fvar%2Frun%2Fpostgresql/cnx",
+            "postgres:///cnx?host=/var/run/postgresql&user=cnx@server",
+            "postgres://db/cnx?",
+        ] {
+            assert!(DatabaseUrl::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "postgres://cnx:a%hunter@db/cnx",
+            "postgres://cnx:hunter%2@db/cnx",
+            "postgres://cnx:hunter%00@db/cnx",
+            "postgres://cnx:a@hunter@db/cnx",
+            "postgres://cnx:a hunter@db/cnx",
+            "postgres://cnx:1#hunter@db/cnx",
+            "postgres://cnx:1?hunter=@db/cnx",
+            "postgres://db/cnx?user=cnx&password=a%hunter",
+            "postgres://db/cnx?user=cnx&password=a&hunter",
+        ] {
+            let refused = DatabaseUrl::parse(bad).unwrap_err();
+            assert!(refused.starts_with("a sign in it must be percent-encoded: "), "{bad}: {refused}");
+            assert!(!refused.contains("hunter"), "{refused}");
+        }
+        for odd in
+            ["postgres://cnx:1/hunter@db/cnx", "redis://cnx:1/hunter@cache", "redis://cnx:1#hunter@cache"]
+        {
+            assert!(!masked_url(odd).contains("hunter"), "{}", masked_url(odd));
+        }
+        assert_eq!(masked_url("redis://cache:6379/0"), "redis://cache:6379/0");
     }
 }

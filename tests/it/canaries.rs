@@ -1,13 +1,15 @@
 //! No secret is ever written down: a person and an app go their whole way, wrong turns included, and then everything that
 //! the server wrote is searched for everything that it was handed or handed out (S-H14, P6).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::logs::{add, place, stopped};
+use crate::logs::{add, stopped};
 use crate::process::Place;
+use crate::rolling::Ground;
 use crate::wire::{self, exchange};
 use crate::world::{Browser, CALLBACK, PASSWORD, Reply, TestClient, Tokens, VERIFIER, authorize_path, http};
 
@@ -22,19 +24,53 @@ impl Canaries {
         self.0.push((what, secret));
     }
 
-    /// Looks for each as it was, percent-encoded, and for the parts of a JWT.
-    pub fn look_for(&self, place: &str, text: &str) {
+    /// What of it stands in a text, each with the line: as it was, percent-encoded, or the last part of a JWT.
+    pub fn found_in<'a>(&self, text: &'a str) -> Vec<(&'static str, &'a str)> {
+        let mut found = Vec::new();
         for (what, secret) in &self.0 {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            for form in [secret.as_str(), encoded.as_str(), secret.rsplit('.').next().unwrap()] {
-                let found = text.find(form).map(|at| text[..at].lines().count());
-                assert!(
-                    found.is_none(),
-                    "{what} stands in {place}, line {found:?}: {}",
-                    text.lines().find(|l| l.contains(form)).unwrap()
-                );
+            let forms = [secret.as_str(), encoded.as_str(), secret.rsplit('.').next().unwrap()];
+            if let Some(at) = forms.iter().find_map(|form| text.find(form)) {
+                let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+                found.push((*what, text[begin..].lines().next().unwrap()));
             }
         }
+        found
+    }
+
+    /// Fails when any of it stands in a text.
+    pub fn look_for(&self, place: &str, text: &str) {
+        let found = self.found_in(text);
+        if let Some((first, line)) = found.first() {
+            let others: BTreeSet<_> =
+                found.iter().map(|(what, _)| *what).filter(|what| what != first).collect();
+            panic!("{first} stands in {place}: {line}\nso do: {others:?}");
+        }
+    }
+}
+
+/// Fails unless a word that must stand there is found in each text by the same search: a search of the wrong text would find no secret either.
+pub fn are_what_they_are_taken_for(places: &[(&str, &str, &str)]) {
+    for (place, text, word) in places {
+        let known = Canaries(vec![("what must be there", (*word).to_owned())]);
+        assert_eq!(
+            known.found_in(text).len(),
+            1,
+            "{word} is not in {place}, which is not what it is taken for"
+        );
+    }
+}
+
+impl Ground {
+    /// All that lies in the database: of SQLite the files with their log, of PostgreSQL every row.
+    pub fn stored(&self) -> String {
+        let bytes = if let Some(database) = &self.postgres {
+            database.rows()
+        } else {
+            let files = self.place.snapshot().into_iter();
+            files.filter(|(name, _)| name.starts_with("data/cnx.db")).flat_map(|(_, bytes)| bytes).collect()
+        };
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -194,16 +230,60 @@ async fn journey(place: &Place, client: &TestClient) -> Canaries {
     traveller.canaries
 }
 
+/// At a level of the log, a place on each database.
+pub fn grounds(level: &'static str) -> Vec<(&'static str, Ground)> {
+    let each = tokio::task::block_in_place(|| std::thread::spawn(Ground::each).join().unwrap());
+    each.into_iter().map(|ground| (level, ground)).collect()
+}
+
+/// What somebody wrote into a row, as text and as bytes, is found in either database.
+#[test]
+fn a_secret_that_was_kept_in_a_row_would_be_found() {
+    for ground in Ground::each() {
+        ground.place.json(&["migrate"]);
+        let mut canaries = Canaries::default();
+        for (what, secret) in [
+            ("a text", "planted-canary-4711"),
+            ("bytes", "header-part.claims-part.planted-signature"),
+            ("what is in the middle of bytes", "planted-token-4711"),
+            ("what nobody wrote", "absent-canary-4711"),
+        ] {
+            canaries.keep(what, secret);
+        }
+        canaries.look_for("the database", &ground.stored());
+        let (kind, bytes) = match ground.postgres {
+            Some(_) => (
+                "bytea",
+                "convert_to('x.planted-signature', 'UTF8'), convert_to('{\"a\":\"planted-token-4711\"}', 'UTF8')",
+            ),
+            None => (
+                "BLOB",
+                "CAST('x.planted-signature' AS BLOB), CAST('{\"a\":\"planted-token-4711\"}' AS BLOB)",
+            ),
+        };
+        ground.execute(&format!(
+            "CREATE TABLE planted (one {kind}, other {kind});
+             INSERT INTO planted VALUES ({bytes});
+             INSERT INTO meta (key, value) VALUES ('planted', '?token=planted-canary-4711&x')"
+        ));
+        let stored = ground.stored();
+        let found: Vec<_> = canaries.found_in(&stored).into_iter().map(|(what, _)| what).collect();
+        assert_eq!(found, ["a text", "bytes", "what is in the middle of bytes"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_of_a_whole_journey_is_ever_written_down_s_h14_p6() {
-    for level in ["debug", "trace"] {
-        let mut place = place("json", level);
-        place.set("CNX_LOG__LEVEL", "");
-        let client = add(&place);
+    for (level, mut ground) in ["debug", "trace"].into_iter().flat_map(grounds) {
+        let place = &mut ground.place;
+        let client = add(place);
         let metrics = crate::world::free_port();
-        place.set("CNX_LOG__LEVEL", level).set("CNX_METRICS_LISTEN", &format!("127.0.0.1:{metrics}"));
+        place
+            .set("CNX_LOG__FORMAT", "json")
+            .set("CNX_LOG__LEVEL", level)
+            .set("CNX_METRICS_LISTEN", &format!("127.0.0.1:{metrics}"));
         let mut node = place.serve(&["--json"]);
-        let canaries = journey(&place, &client).await;
+        let canaries = journey(place, &client).await;
         let shown = wire::get(&format!("http://localhost:{metrics}"), "/metrics");
         assert!(shown.status() == 200 && shown.text.contains("cnx_http_request_seconds"), "{}", shown.text);
         let log = stopped(&mut node);
@@ -228,13 +308,12 @@ async fn no_secret_of_a_whole_journey_is_ever_written_down_s_h14_p6() {
             "the acts are there"
         );
         // In the database lie hashes and sealed values only.
-        let stored: Vec<u8> = place
-            .snapshot()
-            .into_iter()
-            .filter(|(name, _)| name.starts_with("data/cnx.db"))
-            .flat_map(|(_, bytes)| bytes)
-            .collect();
-        let stored = String::from_utf8_lossy(&stored).into_owned();
+        let stored = tokio::task::block_in_place(|| ground.stored());
+        are_what_they_are_taken_for(&[
+            ("the log", &log, "user.signed_in"),
+            ("the metrics", &shown.text, "/oauth2/token"),
+            ("the database", &stored, "ada@example.com"),
+        ]);
         let secrets = Canaries(
             canaries
                 .0

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use cnx::base::algorithm::Algorithm;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::canary_flows::{Walker, now};
+use crate::client_assertions::hs256;
 use crate::offline::signed_with_pem;
-use crate::world::{JWT_BEARER, TOKEN_EXCHANGE, TestClient, Tokens, new_jti};
+use crate::world::{CLIENT_ASSERTION, JWT_BEARER, Signer, TOKEN_EXCHANGE, TestClient, Tokens, new_jti};
 
 impl Walker<'_> {
     /// A service account: its key file, assertions, a token, and that token traded for another.
@@ -39,6 +40,59 @@ impl Walker<'_> {
                 self.told(&reply, 400);
             }
         }
+    }
+
+    /// Clients that show who they are by assertions: under a key of their own, and under a secret that both know. Taken once, then refused in each
+    /// way: spent, for somebody else, under another secret, in the address; and the secret as it is, which opens nothing.
+    pub async fn proves_by_assertions(&mut self) {
+        let signer = Signer::es256();
+        let keys = self.place.dir().join("jwks.json");
+        std::fs::write(&keys, signer.jwks().to_string()).unwrap();
+        let add = |more: &[&str]| {
+            let usual = ["client", "add", "Keyed", "--grant", "client_credentials", "--scope", "read"];
+            self.place.json(&[&usual[..], more].concat())
+        };
+        let keyed = add(&["--auth", "private_key_jwt", "--jwks", keys.to_str().unwrap()]);
+        let shared = add(&["--auth", "client_secret_jwt"]);
+        let issuer = &self.place.base;
+        let claims = |client: &Value, aud: &str| {
+            let id = client["client_id"].as_str().unwrap();
+            json!({"iss": id, "sub": id, "aud": aud, "iat": now(), "exp": now() + 60, "jti": format!("canary-{}", new_jti())})
+        };
+        let secret = shared["client_secret"].as_str().unwrap().to_owned();
+        let (good, elsewhere) = (
+            [signer.assertion(&claims(&keyed, issuer)), hs256(&secret, &claims(&shared, issuer))],
+            [
+                signer.assertion(&claims(&keyed, "https://elsewhere.example")),
+                hs256(&secret, &claims(&shared, "https://elsewhere.example")),
+                hs256("another-secret-of-thirty-two-bytes", &claims(&shared, issuer)),
+            ],
+        );
+        self.secrets.keep("the secret of a client that signs", &secret);
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        for assertion in good.iter().chain(&elsewhere) {
+            self.secrets.keep("a client's assertion", assertion);
+            let form = [
+                ("grant_type", "client_credentials"),
+                ("client_assertion_type", CLIENT_ASSERTION),
+                ("client_assertion", assertion),
+            ];
+            if good.contains(assertion) {
+                let reply = self.token(None, &form).await;
+                self.secrets.keep("a token for an assertion", Tokens::of(&reply).access);
+            }
+            let refused = self.token(None, &form).await;
+            self.told(&refused, 401);
+            let asked = format!("/oauth2/token?client_assertion={assertion}");
+            let refused = self.call(Method::POST, &asked, assertion, None).await;
+            let status = refused.status;
+            assert!(status >= 400, "{}", refused.text);
+            self.told(&refused, status);
+        }
+        let id = shared["client_id"].as_str().unwrap().to_owned();
+        let bare = TestClient { id, secret: Some(secret) };
+        let refused = self.token(Some(&bare), &[("grant_type", "client_credentials")]).await;
+        self.told(&refused, 401);
     }
 
     /// API keys: minted, verified, asked about by a gateway, rotated, shown in the wrong places; and the token that may do so, traded.

@@ -38,7 +38,7 @@ async fn ask(world: &World, assertion: &str, extra: &[(&str, &str)]) -> Reply {
 }
 
 /// HS256 under a secret (RFC 7518 §3.2).
-fn hs256(secret: &str, claims: &Value) -> String {
+pub fn hs256(secret: &str, claims: &Value) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     compact(&json!({"alg": "HS256", "typ": "JWT"}), claims, |message| {
         ring::hmac::sign(&key, message).as_ref().to_vec()

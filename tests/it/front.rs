@@ -1,5 +1,5 @@
-//! The front answers as the routes do: each of its addresses is asked in the plain form, which it takes, and with a body in chunks, which it
-//! leaves to the routes. But for what is new in each answer, both are the same.
+//! The front answers as the routes do: each of its addresses (`gateway` has those of proxies) is asked in the plain form, which it takes, and
+//! with a body in chunks, which it leaves to the routes. But for what is new in each answer, both are the same.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::api_keys::{minted, token_with};
 use crate::wire::exchange;
 use crate::world::{TestClient, on_both};
 
@@ -49,8 +50,15 @@ on_both! {
         world.add_client(json!({"token_endpoint_auth_method": "none", "redirect_uris": [format!("{SPA}/cb")]})).await;
         let good = basic(&client, client.secret.as_deref().unwrap());
         let token = world.token(&client, &[("grant_type", "client_credentials")]).await.json()["access_token"].as_str().unwrap().to_owned();
+        let app = world.web_client().await;
+        world.add_user("ada").await;
+        let person = world.browser().tokens(&world, &app, &[], "ada").await;
         let tag = world.get("/.well-known/jwks.json").await.header("etag").unwrap().to_owned();
         let grant = "grant_type=client_credentials";
+        let (_, key) = minted(&world, |_| {}).await;
+        let asks = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", token_with(&world, "keys:verify").await);
+        let may_not = asks.replace("Bearer ", "Bearer none");
+        let about = |more: &str| format!("{{\"key\":\"{key}\"{more}}}");
         let cases = [
             (200, "GET", "/.well-known/openid-configuration", String::new(), String::new()),
             (200, "GET", "/.well-known/oauth-authorization-server", format!("Origin: {SPA}\r\n"), String::new()),
@@ -69,6 +77,13 @@ on_both! {
             (401, "GET", "/oauth2/userinfo", "Authorization: Bearer none\r\n".to_owned(), String::new()),
             (401, "GET", "/oauth2/userinfo", format!("Origin: {SPA}\r\n"), String::new()),
             (400, "GET", "/oauth2/userinfo?access_token=none", String::new(), String::new()),
+            (200, "GET", "/oauth2/userinfo", format!("Authorization: Bearer {}\r\n", person.access), String::new()),
+            (200, "POST", "/v1/keys/verify", asks.clone(), about("")),
+            (200, "POST", "/v1/keys/verify", asks.clone(), about(",\"scopes\":[\"volumes:read\"]")),
+            (200, "POST", "/v1/keys/verify", asks.clone(), "{\"key\":\"cnx_prod_nonsense\"}".to_owned()),
+            (400, "POST", "/v1/keys/verify", asks.clone(), about(",\"nonsense\":1")),
+            (401, "POST", "/v1/keys/verify", may_not, about("")),
+            (403, "POST", "/v1/keys/verify", format!("Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"), about("")),
         ];
         for (status, method, path, headers, body) in cases {
             let [plain, chunked] = both(method, path, &headers, &body).map(|request| shape(&world.base, &request));

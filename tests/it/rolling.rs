@@ -19,13 +19,14 @@ use crate::world::{
 const NEXT: &str = "29991231000000";
 
 /// A place on either database.
-struct Ground {
-    place: Place,
-    postgres: Option<PostgresDatabase>,
+pub struct Ground {
+    pub place: Place,
+    pub postgres: Option<PostgresDatabase>,
 }
 
 impl Ground {
-    fn each() -> Vec<Self> {
+    /// One on each database that there is.
+    pub fn each() -> Vec<Self> {
         let mut all = vec![Self { place: Place::new(), postgres: None }];
         match PostgresDatabase::make_now() {
             Some(database) => {
@@ -38,7 +39,8 @@ impl Ground {
         all
     }
 
-    fn execute(&self, sql: &str) {
+    /// Runs statements behind the server's back.
+    pub fn execute(&self, sql: &str) {
         match &self.postgres {
             Some(database) => database.execute(sql),
             None => sqlite(&self.place.database())

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use crate::process::{Node, Place};
 use crate::world::{environment, free_port};
 
-const AWAY: &str = "Redis is away; this server counts by itself";
+pub const AWAY: &str = "Redis is away; this server counts by itself";
 const BACK: &str = "Redis is back";
 
 /// How often the log says `words` by now; waits until it says them `times` times.
-fn heard(node: &Node, words: &str, times: usize) -> usize {
+pub fn heard(node: &Node, words: &str, times: usize) -> usize {
     let began = Instant::now();
     while node.err().matches(words).count() < times && began.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
@@ -77,10 +77,20 @@ pub struct Redis(Child);
 
 impl Redis {
     pub fn start(program: &str, port: u16, folder: &Path) -> Self {
+        Self::start_with(program, port, folder, &[])
+    }
+
+    /// The same with further settings of its own.
+    pub fn start_with(program: &str, port: u16, folder: &Path, more: &[&str]) -> Self {
         let port = port.to_string();
         let mut command = Command::new(program);
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(more)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,9 +73,13 @@ pub struct Received {
     pub data: String,
 }
 
-/// An SMTP server that takes everything.
+/// An SMTP server that takes everything, unless it is told to refuse those who show who they are.
 #[derive(Clone, Debug, Default)]
-pub struct Smtp(Arc<Mutex<Vec<Received>>>);
+pub struct Smtp {
+    received: Arc<Mutex<Vec<Received>>>,
+    proofs: Arc<Mutex<Vec<String>>>,
+    refuses: Arc<AtomicBool>,
+}
 
 impl Smtp {
     /// Listens on this port until the test ends.
@@ -114,7 +119,17 @@ impl Smtp {
     }
 
     pub fn received(&self) -> Vec<Received> {
-        self.0.lock().unwrap().clone()
+        self.received.lock().unwrap().clone()
+    }
+
+    /// What was said with `AUTH`.
+    pub fn proofs(&self) -> Vec<String> {
+        self.proofs.lock().unwrap().clone()
+    }
+
+    /// From now on no password is the right one.
+    pub fn refuse(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
     }
 
     /// Waits until there are so many.
@@ -143,7 +158,7 @@ impl Smtp {
                 if text == "." {
                     in_data = false;
                     let (to, data) = (std::mem::take(&mut to), std::mem::take(&mut data));
-                    self.0.lock().unwrap().push(Received { to, data });
+                    self.received.lock().unwrap().push(Received { to, data });
                     say(&mut stream, "250 taken");
                 } else {
                     data.push_str(text.strip_prefix('.').unwrap_or(&text));
@@ -153,6 +168,15 @@ impl Smtp {
             }
             let word = text.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             let answer = match word.as_str() {
+                "EHLO" => "250-test\r\n250 AUTH PLAIN LOGIN",
+                "AUTH" => {
+                    self.proofs.lock().unwrap().push(text.clone());
+                    if self.refuses.load(Ordering::SeqCst) {
+                        "535 5.7.8 not taken in"
+                    } else {
+                        "235 taken in"
+                    }
+                }
                 "RCPT" => {
                     to.push(text.split(['<', '>']).nth(1).unwrap_or_default().to_owned());
                     "250 ok"
