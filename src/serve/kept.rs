@@ -20,7 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::seats::{Guest, Last, Room, Seat, Told, rounds};
+use super::seats::{Guest, Room, Seat, Told, rounds};
 use crate::web::Turns;
 
 /// A connection as the HTTP library is given it.
@@ -79,6 +79,9 @@ impl AsyncRead for Line {
         let Some(stream) = this.stream.as_mut().filter(|_| this.seat.told.get().is_none()) else {
             return Poll::Ready(Ok(()));
         };
+        if this.seat.is_blocked() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(stream).poll_read(cx, buf))?;
         if let Some(came @ [_, ..]) = buf.filled().get(before..) {
@@ -94,7 +97,7 @@ impl AsyncWrite for Line {
         let Some(stream) = &mut this.stream else { return Poll::Ready(Ok(0)) };
         let taken = Pin::new(stream).poll_write(cx, buf);
         let is_all = matches!(taken, Poll::Ready(Ok(bytes)) if bytes == buf.len());
-        this.seat.said(if is_all { Last::Said } else { Last::Blocked });
+        this.seat.said(is_all, cx);
         taken
     }
 

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What the peer or we did last on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Last {
+enum Last {
     /// It was opened. Nothing came yet.
     Opened,
     /// The peer sent something.
@@ -51,8 +51,10 @@ pub(super) struct Seat {
     place: Cell<usize>,
     pub(super) turns: Rc<Turns>,
     last: Cell<Last>,
-    /// The last bytes that came are the end of a head.
+    /// The last bytes that came are the end of a head,
     ends_head: Cell<bool>,
+    /// and so many turns had begun before them.
+    begun_before: Cell<u32>,
     /// Something happened since the worker looked.
     stirred: Cell<bool>,
     /// When it looked first after that.
@@ -67,9 +69,11 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Whether it is certain that nothing of a request is with the library: the last request had no body, so it ended with its head; it is
-    /// answered, and the answer was taken; and the last bytes that came end a head, so that they are not the beginning of a further one.
+    /// answered, and the answer was taken; the last bytes that came end a head, so that they are not the beginning of a further one; and
+    /// one turn began since, so that the head is not one that the library has not looked at, behind a queue of others (16 and more).
     fn is_between(&self) -> bool {
-        self.last.get() == Last::Said && self.ends_head.get() && self.turns.are_over()
+        let since = self.turns.begun().wrapping_sub(self.begun_before.get());
+        self.last.get() == Last::Said && self.ends_head.get() && since == 1 && self.turns.are_over()
     }
 
     /// What becomes of it after it was silent for so long, where many others are awake or not.
@@ -81,7 +85,7 @@ impl Seat {
             Last::Opened => (silent >= head).then_some(Told::End),
             // The system counts the time of what the peer does not take.
             Last::Blocked => None,
-            Last::Came => (self.turns.were_taken() && silent >= head + GRACE).then_some(Told::End),
+            Last::Came => (self.turns.begun() > 0 && silent >= head + GRACE).then_some(Told::End),
             Last::Said if silent >= KEEP_ALIVE => Some(Told::End),
             Last::Said => {
                 (many && !self.asleep.get() && silent >= PAUSE && self.is_between()).then_some(Told::Sleep)
@@ -100,11 +104,28 @@ impl Seat {
             self.stirred.set(true);
         }
         self.ends_head.set(bytes.ends_with(b"\r\n\r\n"));
+        self.begun_before.set(self.turns.begun());
     }
 
-    pub(super) fn said(&self, last: Last) {
-        self.last.set(last);
+    /// Whether the peer takes nothing for now. Until it does we take nothing either: the library, when it holds enough of what came and
+    /// can do nothing with it, would turn round and round.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.last.get() == Last::Blocked
+    }
+
+    /// We said something, and all of it was taken or not.
+    pub(super) fn said(&self, all: bool, cx: &Context<'_>) {
+        let was_blocked = self.is_blocked();
+        self.last.set(if all { Last::Said } else { Last::Blocked });
         self.stirred.set(true);
+        if was_blocked && all {
+            // What came meanwhile was not read, and nobody is told of it again.
+            cx.waker().wake_by_ref();
+        }
+        // Whoever still had something to say was not between two requests after all.
+        if self.told.get() == Some(Told::Sleep) {
+            self.told.set(Some(Told::End));
+        }
     }
 
     /// Ready when a sleeping connection has something to read, or, with `false`, when it is over.
@@ -208,6 +229,7 @@ impl Guest {
             turns: Rc::default(),
             last: Cell::new(Last::Opened),
             ends_head: Cell::new(false),
+            begun_before: Cell::new(0),
             stirred: Cell::new(true),
             since: Cell::new(room.looked.get()),
             told: Cell::new(None),
@@ -229,6 +251,8 @@ impl Guest {
 
     pub(super) fn wake(&self) {
         self.seat.asleep.set(false);
+        // It is about to be read, which others do not see yet.
+        self.seat.stirred.set(true);
         self.room.count_asleep.decrement(1.0);
         self.room.wake_one();
     }

@@ -11,15 +11,15 @@ use actix_web::dev::{Payload, Response};
 /// What is known of the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Turns {
-    asked: Cell<bool>,
+    begun: Cell<u32>,
     answering: Cell<bool>,
     over: Cell<bool>,
 }
 
 impl Turns {
-    /// Whether a request ever came.
-    pub fn were_taken(&self) -> bool {
-        self.asked.get()
+    /// How many there were; it goes round.
+    pub fn begun(&self) -> u32 {
+        self.begun.get()
     }
 
     /// Whether one is with its handler.
@@ -46,7 +46,7 @@ impl Turn {
         let is_plain = matches!(req.payload(), Payload::None)
             && req.head().connection_type() == ConnectionType::KeepAlive;
         let of = Rc::clone(req.conn_data::<Rc<Turns>>()?);
-        of.asked.set(true);
+        of.begun.set(of.begun.get().wrapping_add(1));
         of.answering.set(true);
         of.over.set(false);
         Some(Self { of, is_plain })

@@ -153,6 +153,51 @@ fn where_many_connections_are_open_silent_ones_sleep_and_no_request_is_lost_f14(
     assert!(crowd.iter_mut().all(|wire| asks(wire, ASK) == 200));
 }
 
+/// Many questions at once, by a client that does not read the answers: what came behind them stays unread with the HTTP library, or in the
+/// kernel, and must neither be lost, nor be taken for silence, nor cost work.
+#[test]
+fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
+    let server = Server::start();
+    let page = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let many = format!("{}{}", page.repeat(154), ASK.repeat(60));
+    let body = "token=GET /nosuch HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let post = posted(body);
+    let mut behind = Vec::new();
+    for last in [post.strip_suffix(body).unwrap(), ASK, &ASK.replace("Host:", "Connection: close\r\nHost:")] {
+        let mut wire = Wire::narrow(&server.node.base);
+        assert!(wire.send(many.as_bytes()));
+        std::thread::sleep(SECOND / 2);
+        assert!(wire.send(last.as_bytes()));
+        behind.push(wire);
+    }
+    // One that goes on and on costs nothing while it waits.
+    let mut flood = Wire::narrow(&server.node.base);
+    flood.0.set_nonblocking(true).unwrap();
+    while flood.send(many.as_bytes()) {}
+    std::thread::sleep(SECOND / 2);
+    let busy = server.node.busy();
+    std::thread::sleep(SECOND);
+    assert!(server.node.busy() - busy < 30, "{} hundredths of a second", server.node.busy() - busy);
+
+    let mut crowd = Vec::new();
+    for (wire, answers) in behind.iter_mut().zip([214, 215, 215]) {
+        let mut heard = 0;
+        while heard < answers {
+            let more = wire.rest(SECOND / 2);
+            assert!(more.answers() > 0, "{heard} of {answers} answers");
+            heard += more.answers();
+        }
+        assert_eq!(heard, answers);
+        crowd.extend(server.crowd());
+    }
+    server.until("asleep", |count| count > crowd.len() / 2);
+    assert!(behind[2].rest(SECOND).closed, "it asked for that");
+    assert_eq!(asks(&mut behind[1], ASK), 200);
+    behind[0].send(body.as_bytes());
+    let heard = behind[0].rest(SECOND);
+    assert_eq!((heard.status(), heard.answers()), (401, 1), "{heard:?}");
+}
+
 #[test]
 fn a_stop_tells_kept_connections_and_then_ends_those_that_sleep_too_f20() {
     let mut server = Server::start();

@@ -107,7 +107,7 @@ on_both! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_is_dropped_and_delays_nobody_f12() {
     let world = World::new(On::Sqlite).await.unwrap();
-    let mut stuck: Vec<Wire> = (0..20).map(|_| narrow(&world.base)).collect();
+    let mut stuck: Vec<Wire> = (0..20).map(|_| Wire::narrow(&world.base)).collect();
     let request = "GET /assets/app.css HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
     for wire in &mut stuck {
         wire.0.set_write_timeout(Some(SECOND)).unwrap();
@@ -132,15 +132,6 @@ async fn a_client_that_does_not_read_is_dropped_and_delays_nobody_f12() {
     }
     assert_eq!(open, 0, "{open} of them are still open after {:?}", began.elapsed());
     assert!(discovery(&world.base) < SECOND);
-}
-
-/// A connection that takes a few kilobytes and no more.
-fn narrow(base: &str) -> Wire {
-    let port = url::Url::parse(base).unwrap().port().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&std::net::SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
-    Wire(socket.into())
 }
 
 /// Whether the server still holds its end: an error waits on the socket when it does not.

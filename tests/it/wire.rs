@@ -32,6 +32,15 @@ impl Wire {
         Self(socket.into())
     }
 
+    /// The same, as a client that takes a few kilobytes at a time and no more.
+    pub fn narrow(base: &str) -> Self {
+        let port = url::Url::parse(base).unwrap().port().unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        Self(socket.into())
+    }
+
     /// Sends; a server that has closed already is no failure of the test.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
