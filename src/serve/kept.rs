@@ -40,7 +40,7 @@ where
     .await;
     while poll_fn(|cx| seat.poll_woken(&stream, cx)).await {
         guest.wake();
-        let line = Line { stream: Some(stream), seat: Rc::clone(seat), ended: false };
+        let line = Line { stream: Some(stream), seat: Rc::clone(seat) };
         // In a box of its own, so that a connection that sleeps does not hold the room for it.
         Box::pin(http.call((line, Protocol::Http1, peer))).await?;
         let Some(back) = seat.stream.take() else { break };
@@ -52,24 +52,15 @@ where
 
 /// A connection as the HTTP library sees it: told of what happens on it, and able to end before it does.
 pub(super) struct Line {
+    /// Nothing once it is given back, which is the last that the library hears of it.
     stream: Option<TcpStream>,
     seat: Rc<Seat>,
-    /// The library is done with it in good order.
-    ended: bool,
 }
 
 impl Line {
     /// What the front may know of this connection.
     pub(super) fn turns(&self) -> Rc<Turns> {
         Rc::clone(&self.seat.turns)
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if self.ended && self.seat.told.get() == Some(Told::Sleep) {
-            self.seat.stream.set(self.stream.take());
-        }
     }
 }
 
@@ -110,10 +101,12 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.ended = true;
+        if this.seat.told.get() == Some(Told::Sleep) {
+            this.seat.stream.set(this.stream.take());
+        }
         match &mut this.stream {
-            Some(stream) if this.seat.told.get() != Some(Told::Sleep) => Pin::new(stream).poll_shutdown(cx),
-            _ => Poll::Ready(Ok(())),
+            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
         }
     }
 }

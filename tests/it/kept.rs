@@ -206,7 +206,7 @@ fn a_stop_tells_kept_connections_and_then_ends_those_that_sleep_too_f20() {
     server.node.signal("TERM");
     let began = Instant::now();
     // For a moment it answers still, and says with it that nothing more is to be asked here.
-    while get_stopping(&server.node.base) {
+    while is_ready(&server.node.base) {
         assert!(began.elapsed() < SECOND / 2, "it does not stop");
     }
     for wire in crowd.iter_mut().step_by(100) {
@@ -226,6 +226,6 @@ fn a_stop_tells_kept_connections_and_then_ends_those_that_sleep_too_f20() {
 }
 
 /// Whether the node does not say yet that it stops.
-fn get_stopping(base: &str) -> bool {
+fn is_ready(base: &str) -> bool {
     get(base, "/readyz").status() == 200
 }
