@@ -33,9 +33,8 @@ impl Server {
 
     /// How many of the connections are `awake` or `asleep`.
     fn count(&self, state: &str) -> usize {
-        let text = get(&self.metrics, "/metrics").text;
-        let name = format!("cnx_connections{{state=\"{state}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+        let numbers = get(&self.metrics, "/metrics");
+        numbers.metric(&format!("cnx_connections{{state=\"{state}\"}}")).unwrap_or_default()
     }
 
     fn until(&self, state: &str, enough: impl Fn(usize) -> bool) -> usize {

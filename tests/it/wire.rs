@@ -109,6 +109,12 @@ impl Heard {
         })
     }
 
+    /// The number that `/metrics` gives under `name`, its labels included.
+    pub fn metric(&self, name: &str) -> Option<usize> {
+        let number = self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        number.map(|number| number.parse().unwrap())
+    }
+
     pub fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
