@@ -4,8 +4,6 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# Built once and run for long: link-time optimisation is worth its minutes here.
-ENV CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     .ci/release target && cp target/release/cnx /cnx

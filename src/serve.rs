@@ -3,6 +3,7 @@
 mod door;
 mod kept;
 pub(crate) mod open_files;
+mod outbox;
 mod public;
 mod seats;
 

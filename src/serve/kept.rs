@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::outbox::{Outbox, SHORT, deliveries};
 use super::seats::{Guest, Room, Seat, Told, rounds};
 use crate::web::Turns;
 
@@ -27,24 +28,31 @@ use crate::web::Turns;
 pub(super) type Arrived = (Line, Protocol, Option<SocketAddr>);
 
 /// Serves a connection from its first byte to its end, by as many of the library's dispatchers as it wakes up times.
-async fn keep<S>(http: Rc<S>, guest: Guest, mut stream: TcpStream) -> Result<(), S::Error>
+async fn keep<S>(http: Rc<S>, outbox: Rc<Outbox>, guest: Guest) -> Result<(), S::Error>
 where
     S: Service<Arrived, Response = ()>,
 {
     let seat = &guest.seat;
-    let peer = stream.peer_addr().ok();
+    let peer = seat.stream.borrow().peer_addr().ok();
     poll_fn(|cx| {
         seat.task.borrow_mut().clone_from(cx.waker());
         Poll::Ready(())
     })
     .await;
-    while poll_fn(|cx| seat.poll_woken(&stream, cx)).await {
+    while poll_fn(|cx| seat.poll_woken(cx)).await {
         guest.wake();
-        let line = Line { stream: Some(stream), seat: Rc::clone(seat) };
+        let line = Line { seat: Rc::clone(seat), outbox: Rc::clone(&outbox) };
         // In a box of its own, so that a connection that sleeps does not hold the room for it.
-        Box::pin(http.call((line, Protocol::Http1, peer))).await?;
-        let Some(back) = seat.stream.take() else { break };
-        stream = back;
+        let mut served = Box::pin(http.call((line, Protocol::Http1, peer)));
+        poll_fn(|cx| {
+            // The library takes it for sent, so that nobody else waits until it is.
+            let _ = seat.poll_unsent(cx);
+            served.as_mut().poll(cx)
+        })
+        .await?;
+        if seat.told.get() != Some(Told::Slept) {
+            break;
+        }
         guest.sleep();
     }
     Ok(())
@@ -52,9 +60,8 @@ where
 
 /// A connection as the HTTP library sees it: told of what happens on it, and able to end before it does.
 pub(super) struct Line {
-    /// Nothing once it is given back, which is the last that the library hears of it.
-    stream: Option<TcpStream>,
     seat: Rc<Seat>,
+    outbox: Rc<Outbox>,
 }
 
 impl Line {
@@ -66,17 +73,17 @@ impl Line {
 
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let Some(stream) = this.stream.as_mut().filter(|_| this.seat.told.get().is_none()) else {
+        let seat = &self.seat;
+        if seat.told.get().is_some() {
             return Poll::Ready(Ok(()));
-        };
-        if this.seat.is_blocked() {
+        }
+        if seat.is_blocked() {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut *seat.stream.borrow_mut()).poll_read(cx, buf))?;
         if let Some(came @ [_, ..]) = buf.filled().get(before..) {
-            this.seat.came(came);
+            seat.came(came);
         }
         Poll::Ready(Ok(()))
     }
@@ -84,30 +91,32 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let Some(stream) = &mut this.stream else { return Poll::Ready(Ok(0)) };
-        let taken = Pin::new(stream).poll_write(cx, buf);
-        let is_all = matches!(taken, Poll::Ready(Ok(bytes)) if bytes == buf.len());
-        this.seat.said(is_all, cx);
+        let Self { seat, outbox } = self.get_mut();
+        ready!(seat.poll_unsent(cx));
+        if buf.len() <= SHORT {
+            outbox.put(seat, buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        outbox.send();
+        ready!(seat.poll_unsent(cx));
+        let taken = Pin::new(&mut *seat.stream.borrow_mut()).poll_write(cx, buf);
+        seat.said(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == buf.len()));
         taken
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Some(stream) => Pin::new(stream).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.seat.told.get() == Some(Told::Sleep) {
-            this.seat.stream.set(this.stream.take());
+        let Self { seat, outbox } = self.get_mut();
+        if seat.told.get() == Some(Told::Sleep) {
+            seat.told.set(Some(Told::Slept));
+            return Poll::Ready(Ok(()));
         }
-        match &mut this.stream {
-            Some(stream) => Pin::new(stream).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        outbox.send();
+        ready!(seat.poll_unsent(cx));
+        Pin::new(&mut *seat.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
 
@@ -137,11 +146,13 @@ where
     type Future = LocalBoxFuture<'static, Result<Self::Service, F::InitError>>;
 
     fn new_service(&self, config: ()) -> Self::Future {
-        let (http, room, stopped) = (self.http.new_service(config), Room::new(self.head), (self.stopped)());
+        let (http, room, outbox) = (self.http.new_service(config), Room::new(self.head), Outbox::new());
+        let stopped = (self.stopped)();
         Box::pin(async move {
             let http = Rc::new(http.await?);
             tokio::task::spawn_local(rounds(Rc::clone(&room), stopped));
-            Ok(Keeper { http, room })
+            tokio::task::spawn_local(deliveries(Rc::clone(&outbox)));
+            Ok(Keeper { http, room, outbox })
         })
     }
 }
@@ -150,6 +161,7 @@ where
 pub(super) struct Keeper<S> {
     http: Rc<S>,
     room: Rc<Room>,
+    outbox: Rc<Outbox>,
 }
 
 impl<S> Service<TcpStream> for Keeper<S>
@@ -165,6 +177,7 @@ where
     }
 
     fn call(&self, stream: TcpStream) -> Self::Future {
-        Box::pin(keep(Rc::clone(&self.http), Guest::enter(Rc::clone(&self.room)), stream))
+        let guest = Guest::enter(Rc::clone(&self.room), stream);
+        Box::pin(keep(Rc::clone(&self.http), Rc::clone(&self.outbox), guest))
     }
 }

@@ -1,12 +1,14 @@
 //! The connections of a worker that are kept, and what each is due: to sleep, to end, or nothing (`kept.rs` says what sleeping is).
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::public::KEEP_ALIVE;
@@ -30,6 +32,8 @@ enum Last {
     Opened,
     /// The peer sent something.
     Came,
+    /// We have something to say, which is not sent yet.
+    Says,
     /// All that we had to say was taken.
     Said,
     /// The peer takes no more for now.
@@ -41,6 +45,8 @@ enum Last {
 pub(super) enum Told {
     /// The connection is to sleep.
     Sleep,
+    /// It does: that was the last that the library heard of it.
+    Slept,
     /// The connection is to end.
     End,
 }
@@ -63,8 +69,9 @@ pub(super) struct Seat {
     asleep: Cell<bool>,
     /// The task that serves it.
     pub(super) task: RefCell<Waker>,
-    /// The stream, on its way back from the library.
-    pub(super) stream: Cell<Option<TcpStream>>,
+    pub(super) stream: RefCell<TcpStream>,
+    /// What the library has said and the peer has not taken.
+    unsent: RefCell<Vec<u8>>,
 }
 
 impl Seat {
@@ -84,7 +91,7 @@ impl Seat {
         match self.last.get() {
             Last::Opened => (silent >= head).then_some(Told::End),
             // The system counts the time of what the peer does not take.
-            Last::Blocked => None,
+            Last::Says | Last::Blocked => None,
             Last::Came => (self.turns.begun() > 0 && silent >= head + GRACE).then_some(Told::End),
             Last::Said if silent >= KEEP_ALIVE => Some(Told::End),
             Last::Said => {
@@ -113,28 +120,80 @@ impl Seat {
         self.last.get() == Last::Blocked
     }
 
+    /// There is something to say, which is to be sent.
+    pub(super) fn says(&self) {
+        self.last.set(Last::Says);
+        self.is_no_pause();
+    }
+
     /// We said something, and all of it was taken or not.
-    pub(super) fn said(&self, all: bool, cx: &Context<'_>) {
+    pub(super) fn said(&self, all: bool) {
         let was_blocked = self.is_blocked();
         self.last.set(if all { Last::Said } else { Last::Blocked });
         self.stirred.set(true);
         if was_blocked && all {
             // What came meanwhile was not read, and nobody is told of it again.
-            cx.waker().wake_by_ref();
+            self.task.borrow().wake_by_ref();
         }
-        // Whoever still had something to say was not between two requests after all.
+        self.is_no_pause();
+    }
+
+    /// Whoever still had something to say was not between two requests after all.
+    fn is_no_pause(&self) {
         if self.told.get() == Some(Told::Sleep) {
             self.told.set(Some(Told::End));
         }
     }
 
+    /// Says something of which the library knows no more. What the peer does not take waits.
+    pub(super) fn send(&self, said: &[u8]) {
+        let mut unsent = self.unsent.borrow_mut();
+        if !unsent.is_empty() {
+            unsent.extend_from_slice(said);
+            return;
+        }
+        let taken = match self.stream.borrow().try_write(said) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return self.tell(Told::End),
+            taken => taken.unwrap_or(0),
+        };
+        let rest = said.get(taken..).unwrap_or_default();
+        if !rest.is_empty() {
+            unsent.extend_from_slice(rest);
+            self.said(false);
+            // The task waits for the peer from now on.
+            self.task.borrow().wake_by_ref();
+        } else if self.last.get() == Last::Says {
+            // Else something came since, which counts.
+            self.said(true);
+        }
+    }
+
+    /// Goes on with what the peer did not take; ready when nothing of it waits.
+    pub(super) fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut unsent = self.unsent.borrow_mut();
+        while !unsent.is_empty() {
+            let mut stream = self.stream.borrow_mut();
+            if let Ok(taken @ 1..) = ready!(Pin::new(&mut *stream).poll_write(cx, &unsent)) {
+                drop(unsent.drain(..taken));
+            } else {
+                unsent.clear();
+                self.tell(Told::End);
+            }
+            if unsent.is_empty() {
+                *unsent = Vec::new();
+                self.said(true);
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Ready when a sleeping connection has something to read, or, with `false`, when it is over.
-    pub(super) fn poll_woken(&self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.told.get() == Some(Told::End) {
             return Poll::Ready(false);
         }
         let mut byte = [0; 1];
-        let seen = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)));
+        let seen = ready!(self.stream.borrow().poll_peek(cx, &mut ReadBuf::new(&mut byte)));
         Poll::Ready(seen.is_ok_and(|bytes| bytes > 0))
     }
 }
@@ -223,7 +282,7 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn enter(room: Rc<Room>) -> Self {
+    pub(super) fn enter(room: Rc<Room>, stream: TcpStream) -> Self {
         let seat = Rc::new(Seat {
             place: Cell::new(room.seats.borrow().len()),
             turns: Rc::default(),
@@ -235,7 +294,8 @@ impl Guest {
             told: Cell::new(None),
             asleep: Cell::new(true),
             task: RefCell::new(Waker::noop().clone()),
-            stream: Cell::new(None),
+            stream: RefCell::new(stream),
+            unsent: RefCell::default(),
         });
         room.seats.borrow_mut().push(Rc::clone(&seat));
         room.count_asleep.increment(1.0);
@@ -275,21 +335,32 @@ impl Drop for Guest {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// A connection's place in `room`, and its peer.
+    pub(in crate::serve) async fn guest(room: &Rc<Room>) -> (Guest, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.writable().await.unwrap();
+        (Guest::enter(Rc::clone(room), stream), peer)
+    }
 
     #[tokio::test]
     async fn a_connection_is_due_by_its_silence_and_by_whose_turn_it_is() {
         let room = Room::new(Duration::from_secs(5));
-        let guest = Guest::enter(Rc::clone(&room));
+        let (guest, _peer) = guest(&room).await;
         let due = |last, seconds, many| {
             guest.seat.last.set(last);
             guest.seat.due(Duration::from_secs(seconds), many, room.head)
         };
         assert!(due(Last::Opened, 4, true).is_none());
         assert!(due(Last::Opened, 5, false) == Some(Told::End));
-        // A first head is the library's to count, and what is blocked the system's.
-        for last in [Last::Came, Last::Blocked] {
+        // A first head is the library's to count, what is blocked the system's, and what is to be sent goes out in a moment.
+        for last in [Last::Came, Last::Blocked, Last::Says] {
             assert!(due(last, 1000, true).is_none());
         }
         assert!(due(Last::Said, 74, true).is_none());
@@ -298,10 +369,26 @@ mod tests {
         assert!(due(Last::Said, 75, false).is_none(), "it was told");
     }
 
-    #[test]
-    fn those_who_leave_make_no_gap() {
+    #[tokio::test]
+    async fn what_comes_before_an_answer_is_sent_counts_as_the_last() {
         let room = Room::new(Duration::from_secs(5));
-        let mut guests: Vec<Guest> = (0..5).map(|_| Guest::enter(Rc::clone(&room))).collect();
+        let (guest, _peer) = guest(&room).await;
+        guest.seat.says();
+        guest.seat.came(b"GET /");
+        guest.seat.send(b"an answer");
+        assert!(guest.seat.last.get() == Last::Came, "the time of its head is limited");
+        guest.seat.says();
+        guest.seat.send(b"an answer");
+        assert!(guest.seat.last.get() == Last::Said);
+    }
+
+    #[tokio::test]
+    async fn those_who_leave_make_no_gap() {
+        let room = Room::new(Duration::from_secs(5));
+        let mut guests = Vec::new();
+        for _ in 0..5 {
+            guests.push(guest(&room).await.0);
+        }
         guests.iter().for_each(Guest::wake);
         assert_eq!(room.awake.get(), 5);
         for leaves in [1, 3, 0, 0, 0] {

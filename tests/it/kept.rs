@@ -63,6 +63,17 @@ fn asks(wire: &mut Wire, request: &str) -> u16 {
     wire.answer(10 * SECOND).status()
 }
 
+/// Reads until so many answers came, and not one more.
+fn hears(wire: &mut Wire, answers: usize) {
+    let mut heard = 0;
+    while heard < answers {
+        let more = wire.rest(SECOND / 2);
+        assert!(more.answers() > 0, "{heard} of {answers} answers");
+        heard += more.answers();
+    }
+    assert_eq!(heard, answers);
+}
+
 fn posted(body: &str) -> String {
     format!(
         "POST /oauth2/introspect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -180,13 +191,7 @@ fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
 
     let mut crowd = Vec::new();
     for (wire, answers) in behind.iter_mut().zip([214, 215, 215]) {
-        let mut heard = 0;
-        while heard < answers {
-            let more = wire.rest(SECOND / 2);
-            assert!(more.answers() > 0, "{heard} of {answers} answers");
-            heard += more.answers();
-        }
-        assert_eq!(heard, answers);
+        hears(wire, answers);
         crowd.extend(server.crowd());
     }
     server.until("asleep", |count| count > crowd.len() / 2);
@@ -195,6 +200,21 @@ fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
     behind[0].send(body.as_bytes());
     let heard = behind[0].rest(SECOND);
     assert_eq!((heard.status(), heard.answers()), (401, 1), "{heard:?}");
+}
+
+/// One question after the other, by a client that does not read the answers: each was said when the client took no more, and the last of
+/// them must get there too.
+#[test]
+fn an_answer_that_is_not_taken_at_once_is_sent_later_f12() {
+    const QUESTIONS: usize = 1500;
+    let server = Server::start();
+    let mut wire = Wire::narrow(&server.node.base);
+    for _ in 0..QUESTIONS {
+        assert!(wire.send(b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        std::thread::sleep(SECOND / 5000);
+    }
+    hears(&mut wire, QUESTIONS);
+    assert_eq!(asks(&mut wire, ASK), 200);
 }
 
 #[test]
