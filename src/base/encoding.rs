@@ -17,6 +17,13 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 
 /// Bytes as base62, big-endian, in the fixed width that this many bytes can need, so that equal lengths stay equal.
 pub fn base62(bytes: &[u8]) -> String {
+    let mut digits = vec![b'0'; base62_width(bytes.len())];
+    put_base62(bytes, &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+/// The same, in a place of that width.
+pub fn put_base62(bytes: &[u8], digits: &mut [u8]) {
     let mut short = [0_u32; SHORT];
     let mut long;
     let count = bytes.len().div_ceil(4);
@@ -30,7 +37,6 @@ pub fn base62(bytes: &[u8]) -> String {
     for (limb, chunk) in limbs.iter_mut().rev().zip(bytes.rchunks(4)) {
         *limb = chunk.iter().fold(0, |limb, byte| (limb << 8) | u32::from(*byte));
     }
-    let mut digits = vec![b'0'; base62_width(bytes.len())];
     for chunk in digits.rchunks_mut(CHUNK) {
         // One long division takes five digits off the end.
         let mut rest = 0_u64;
@@ -45,7 +51,6 @@ pub fn base62(bytes: &[u8]) -> String {
             rest /= 62;
         }
     }
-    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Reads base62 of exactly `length` bytes; `None` for another width, another alphabet, or a number that is too large.
@@ -93,7 +98,7 @@ const CHUNK_BASE: u64 = 62 * 62 * 62 * 62 * 62;
 const SHORT: usize = 16;
 
 /// How many base62 digits hold any value of `length` bytes: ⌈8·length / log2 62⌉.
-const fn base62_width(length: usize) -> usize {
+pub const fn base62_width(length: usize) -> usize {
     // log2 62 = 5.954196…; the integer form is exact for every length we use (below 1,000 bytes).
     (length * 8 * 1_000_000).div_ceil(5_954_196)
 }

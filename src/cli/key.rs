@@ -269,9 +269,10 @@ fn verify(context: &Context, arguments: &Verify) -> Result<(), Refused> {
     let key = stdin::secret("key")?;
     context.with_database(|app| async move {
         let now = app.now();
+        let scopes: Vec<&str> = arguments.scope.iter().map(String::as_str).collect();
         let asked = Asked {
             credential: key.reveal(),
-            scopes: arguments.scope.iter().map(String::as_str).collect(),
+            scopes: &scopes,
             address: arguments.ip,
             ..Asked::default()
         };

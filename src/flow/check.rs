@@ -1,6 +1,7 @@
 //! One decision for an API key, a JWT and an opaque token: may it do this, now, from here? Gateways, `POST /v1/keys/verify` and our own
 //! `/v1` ask it. Nothing is written: keys are in memory, and a use is noted for a job to write down.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
@@ -26,7 +27,7 @@ pub struct Asked<'a> {
     /// The key or the token.
     pub credential: &'a str,
     /// What it must be allowed to do; all of it.
-    pub scopes: Vec<&'a str>,
+    pub scopes: &'a [&'a str],
     /// From where it is used, as far as that is known.
     pub address: Option<IpAddr>,
     /// The environment that a key must be of; any when absent. A token has none.
@@ -53,8 +54,8 @@ pub struct Limit {
 /// Who may.
 #[derive(Clone, Debug)]
 pub struct Allowed {
-    /// Whom the key or token speaks for: the key's maker's name for it, a person, a client or a service account.
-    pub subject: String,
+    /// Whom a token speaks for: a person, a client or a service account. A key speaks for itself.
+    pub token_of: Option<String>,
     /// The key; absent for a token.
     pub key: Option<Arc<ApiKey>>,
     /// Which of the key's secrets it was.
@@ -65,6 +66,17 @@ pub struct Allowed {
     pub expires_at: Option<Timestamp>,
     /// The budget that was charged.
     pub limit: Option<Limit>,
+}
+
+impl Allowed {
+    /// Whom the key or token speaks for.
+    pub fn subject(&self) -> Cow<'_, str> {
+        match (&self.token_of, &self.key) {
+            (Some(subject), _) => subject.into(),
+            (None, Some(key)) => ["key:", key.id.as_str()].concat().into(),
+            (None, None) => "".into(),
+        }
+    }
 }
 
 /// The decision.
@@ -213,7 +225,7 @@ async fn key(
         keys::renewed(app, pepper, asked.credential)
     });
     Ok(Verdict::Allowed(Box::new(Allowed {
-        subject: ["key:", key.id.as_str()].concat(),
+        token_of: None,
         scopes: key.scopes.text(),
         expires_at: key.expires_at,
         key: Some(key),
@@ -254,7 +266,7 @@ async fn token(app: &App, asked: &Asked<'_>, now: Timestamp) -> Result<Verdict, 
     }
     counted(ALLOWED);
     Ok(Verdict::Allowed(Box::new(Allowed {
-        subject: claims.sub.clone(),
+        token_of: Some(claims.sub.clone()),
         key: None,
         secret: None,
         scopes: words.into(),

@@ -9,29 +9,32 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use futures_util::FutureExt as _;
 
 use super::{Class, Node, cors, refuse, row, seat, unread};
 use crate::app::App;
-use crate::base::encoding::base62;
+use crate::base::encoding::{base62_width, put_base62};
 use crate::base::quick::QuickMap;
 
 /// The id of a request: in its answer, its log lines and its error page.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(super) struct RequestId([u8; base62_width(ID_BYTES)]);
+
+/// 96 bits of chance, so that nobody guesses that of another.
+const ID_BYTES: usize = 12;
 
 impl RequestId {
-    /// A new one: 96 bits of chance, so that nobody guesses that of another.
+    /// A new one.
     pub(super) fn new(app: &App) -> Self {
-        let text = base62(&app.entropy.bytes_for_a_name::<12>());
-        Self(HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("none")))
+        let mut text = [b'0'; base62_width(ID_BYTES)];
+        put_base62(&app.entropy.bytes_for_a_name::<ID_BYTES>(), &mut text);
+        Self(text)
     }
 
     /// As text.
     pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -209,7 +212,9 @@ fn every_answer(headers: &mut HeaderMap, id: &RequestId, https: bool) {
     if https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     }
-    headers.insert(X_REQUEST_ID, id.0.clone());
+    if let Ok(id) = HeaderValue::from_bytes(&id.0) {
+        headers.insert(X_REQUEST_ID, id);
+    }
 }
 
 /// No frame around an answer that is shown. A redirect is not shown: `prompt=none` in a frame must pass (C30).

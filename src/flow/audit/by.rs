@@ -49,7 +49,7 @@ impl By {
     pub fn holder(holder: &Allowed, caller: &Caller) -> Self {
         let words = holder.scopes.split(' ').filter(|word| is_word(word));
         let may = Some(Permissions::parse(words).unwrap_or_default());
-        Self { may, ..Self::named(actor_of(&holder.subject), caller) }
+        Self { may, ..Self::named(actor_of(&holder.subject()), caller) }
     }
 
     /// Whether they may give these scopes away; the error says what they may.

@@ -30,7 +30,7 @@ const ASKING: &str = "keys:verify";
 pub(super) async fn caller(app: &App, req: &impl Arrived, scope: &str, by: By) -> Result<Allowed, Problem> {
     let asked = Asked {
         credential: credential(req)?,
-        scopes: vec![scope],
+        scopes: &[scope],
         address: extract::address(app, req),
         class: (scope != ASKING).then(|| Class::of(req.head().method.as_str())),
         cost: 1,

@@ -117,9 +117,10 @@ async fn do_open(app: &Node, req: &HttpRequest, payload: Payload) -> Result<Open
     let asked: Open = members(extract::json(app, req, payload).await?)?;
     let address = ip(asked.ip.as_deref())?;
     let now = app.now();
+    let scopes = wanted("scopes", asked.scopes.iter().map(String::as_str))?;
     let question = Asked {
         credential: &asked.key,
-        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str))?,
+        scopes: &scopes,
         address,
         resource: asked.resource.as_deref(),
         ..Asked::default()

@@ -99,7 +99,7 @@ impl<'a> Verified<'a> {
             key_id: key.map(|key| key.id.as_str()),
             name: key.map(|key| key.name.as_str()),
             organization_id: key.map(|key| key.organization),
-            owner: key.map(|key| key.created_by.as_str()).or(token.map(|token| token.subject.as_str())),
+            owner: key.map(|key| key.created_by.as_str()).or(token.and_then(|token| token.token_of.as_deref())),
             environment: key.map(|key| key.environment.as_str()),
             scopes: of_key.or_else(|| token.map(|token| token.scopes.split(' ').collect())),
             expires_at: expires_at.map(Timestamp::to_rfc3339),
@@ -138,9 +138,10 @@ async fn decided(app: &App, req: &impl Arrived, body: impl Body) -> Result<Verdi
         return Err(Problem { field: Some("cost"), ..Problem::invalid(problem) });
     }
     let cost = asked.cost.unwrap_or(1);
+    let scopes = wanted("scopes", asked.scopes.iter().map(String::as_str))?;
     let question = Asked {
         credential: &asked.key,
-        scopes: wanted("scopes", asked.scopes.iter().map(String::as_str))?,
+        scopes: &scopes,
         address,
         environment: asked.environment.as_deref(),
         class: asked.method.as_deref().map(Class::of),

@@ -132,7 +132,7 @@ async fn look(
     let resource = target.map(|(path, _)| first_of(path, 200));
     let asked = Asked {
         credential,
-        scopes,
+        scopes: &scopes,
         address: extract::address(app, req),
         environment: query.get("env"),
         class: Some(Class::of(method)),
@@ -174,7 +174,7 @@ fn only_known(query: &Params) -> Result<(), Problem> {
 /// 200, and who it is, for the API behind.
 fn let_through(allowed: &Allowed, now: i64) -> HttpResponse {
     let mut told = Told::new();
-    told.tell(X_CNX_SUBJECT, |text| text.push_str(&allowed.subject));
+    told.tell(X_CNX_SUBJECT, |text| text.push_str(&allowed.subject()));
     told.tell(X_CNX_SCOPES, |text| text.push_str(&allowed.scopes));
     if let Some(key) = &allowed.key {
         told.tell(X_CNX_KEY_ID, |text| text.push_str(key.id.as_str()));
