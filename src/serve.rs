@@ -5,7 +5,9 @@ mod kept;
 pub(crate) mod open_files;
 mod outbox;
 mod public;
+mod room;
 mod seats;
+mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

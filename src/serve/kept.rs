@@ -1,10 +1,13 @@
-//! Connections that are kept between requests, without TLS of our own: how long, and at what price.
+//! Connections that are kept between requests: how long, and at what price.
 //!
 //! The HTTP library keeps two buffers and its state for each connection for as long as it is open, about 12 KiB, and a timer that is set
 //! anew with each request. Here one look around every second does what those timers did, and the library is given a connection with its
 //! first byte. Where many are awake, those that are silent *sleep* again: the library's part of such a connection ends as if the peer had
 //! closed it, the connection itself does not, and the library begins anew with the next byte. A connection sleeps only where it is certain
 //! that nothing of a request is with the library ([`super::seats`]).
+//!
+//! With TLS of our own it is the same from the handshake on, for HTTP/1.1. HTTP/2 has many requests at a time and ways of its own to keep
+//! a connection, limit it and end it, which are the library's.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,27 +22,37 @@ use actix_service::{Service, ServiceFactory};
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 
 use super::outbox::{Outbox, SHORT, deliveries};
-use super::seats::{Guest, Room, Seat, Told, rounds};
+use super::room::{Guest, Room, rounds};
+use super::seats::{Seat, Told};
+use super::stream::{Stream, speaks_http2, tcp};
 use crate::web::Turns;
 
-/// A connection as the HTTP library is given it.
-pub(super) type Arrived = (Line, Protocol, Option<SocketAddr>);
+/// What a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Serves a connection from its first byte to its end, by as many of the library's dispatchers as it wakes up times.
-async fn keep<S>(http: Rc<S>, outbox: Rc<Outbox>, guest: Guest) -> Result<(), S::Error>
+/// A connection as the HTTP library is given it.
+pub(super) type Arrived<T> = (T, Protocol, Option<SocketAddr>);
+
+/// Serves a connection from its first byte to its end, by as many of the library's dispatchers as it wakes up times. Of a secure one the
+/// first bytes may have come with the handshake.
+async fn keep<S>(http: Rc<S>, outbox: Rc<Outbox>, guest: Guest, mut has_come: bool) -> Result<(), S::Error>
 where
-    S: Service<Arrived, Response = ()>,
+    S: Service<Arrived<Line>, Response = ()>,
 {
     let seat = &guest.seat;
-    let peer = seat.stream.borrow().peer_addr().ok();
+    let peer = tcp(&seat.stream.borrow()).peer_addr().ok();
     poll_fn(|cx| {
         seat.task.borrow_mut().clone_from(cx.waker());
         Poll::Ready(())
     })
     .await;
-    while poll_fn(|cx| seat.poll_woken(cx)).await {
+    while has_come || poll_fn(|cx| seat.poll_woken(cx)).await {
+        has_come = false;
         guest.wake();
         let line = Line { seat: Rc::clone(seat), outbox: Rc::clone(&outbox) };
         // In a box of its own, so that a connection that sleeps does not hold the room for it.
@@ -99,9 +112,9 @@ impl AsyncWrite for Line {
         }
         outbox.send();
         ready!(seat.poll_unsent(cx));
-        let taken = Pin::new(&mut *seat.stream.borrow_mut()).poll_write(cx, buf);
-        seat.said(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == buf.len()));
-        taken
+        seat.says();
+        seat.send(buf);
+        Poll::Ready(Ok(buf.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,63 +134,93 @@ impl AsyncWrite for Line {
 }
 
 /// Keeps the connections of what speaks HTTP on them.
-pub(super) struct Keeping<F, W> {
-    /// What speaks HTTP. It has no timer for connections that are kept.
+pub(super) struct Keeping<F, G, W> {
+    /// What speaks HTTP/1.1. It has no timer for connections that are kept.
     pub(super) http: F,
+    /// TLS of our own, and what speaks HTTP/2 over it.
+    pub(super) secure: Option<(TlsAcceptor, G)>,
     /// What the head of a request may take.
     pub(super) head: Duration,
     /// Done when those that are kept are to end.
     pub(super) stopped: W,
 }
 
-impl<F, W, Stopped> ServiceFactory<TcpStream> for Keeping<F, W>
+impl<F, G, W, Stopped> ServiceFactory<TcpStream> for Keeping<F, G, W>
 where
-    F: ServiceFactory<Arrived, Config = (), Response = ()>,
+    F: ServiceFactory<Arrived<Line>, Config = (), Response = ()>,
     F::Service: 'static,
     F::Future: 'static,
+    G: ServiceFactory<Arrived<Stream>, Config = (), Response = (), Error = F::Error, InitError = F::InitError>,
+    G::Service: 'static,
+    G::Future: 'static,
     W: Fn() -> Stopped,
     Stopped: Future<Output = ()> + 'static,
 {
     type Response = ();
     type Error = F::Error;
     type Config = ();
-    type Service = Keeper<F::Service>;
+    type Service = Keeper<F::Service, G::Service>;
     type InitError = F::InitError;
     type Future = LocalBoxFuture<'static, Result<Self::Service, F::InitError>>;
 
     fn new_service(&self, config: ()) -> Self::Future {
         let (http, room, outbox) = (self.http.new_service(config), Room::new(self.head), Outbox::new());
+        let secure = self.secure.as_ref().map(|(tls, http2)| (tls.clone(), http2.new_service(config)));
         let stopped = (self.stopped)();
         Box::pin(async move {
             let http = Rc::new(http.await?);
+            let secure = match secure {
+                Some((tls, http2)) => Some((tls, Rc::new(http2.await?))),
+                None => None,
+            };
             tokio::task::spawn_local(rounds(Rc::clone(&room), stopped));
             tokio::task::spawn_local(deliveries(Rc::clone(&outbox)));
-            Ok(Keeper { http, room, outbox })
+            Ok(Keeper { http, secure, room, outbox })
         })
     }
 }
 
 /// [`Keeping`] in one worker.
-pub(super) struct Keeper<S> {
+pub(super) struct Keeper<S, G> {
     http: Rc<S>,
+    secure: Option<(TlsAcceptor, Rc<G>)>,
     room: Rc<Room>,
     outbox: Rc<Outbox>,
 }
 
-impl<S> Service<TcpStream> for Keeper<S>
+impl<S, G> Service<TcpStream> for Keeper<S, G>
 where
-    S: Service<Arrived, Response = ()> + 'static,
+    S: Service<Arrived<Line>, Response = ()> + 'static,
+    G: Service<Arrived<Stream>, Response = (), Error = S::Error> + 'static,
 {
     type Response = ();
     type Error = S::Error;
     type Future = LocalBoxFuture<'static, Result<(), S::Error>>;
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if let Some((_, http2)) = &self.secure {
+            ready!(http2.poll_ready(cx))?;
+        }
         self.http.poll_ready(cx)
     }
 
     fn call(&self, stream: TcpStream) -> Self::Future {
-        let guest = Guest::enter(Rc::clone(&self.room), stream);
-        Box::pin(keep(Rc::clone(&self.http), Rc::clone(&self.outbox), guest))
+        // An answer in several parts does not wait until the peer has confirmed the first.
+        let _ = stream.set_nodelay(true);
+        let (http, outbox, room) = (Rc::clone(&self.http), Rc::clone(&self.outbox), Rc::clone(&self.room));
+        let kept = move |stream, has_come| keep(http, outbox, Guest::enter(room, stream), has_come);
+        let Some((tls, http2)) = &self.secure else { return Box::pin(kept(Either::Left(stream), false)) };
+        let (handshake, http2) = (timeout(HANDSHAKE, tls.accept(stream)), Rc::clone(http2));
+        Box::pin(async move {
+            // Whoever speaks no TLS, or not in time, is not told why.
+            let Ok(Ok(tls)) = handshake.await else { return Ok(()) };
+            let speaks_http2 = speaks_http2(&tls);
+            let stream = Either::Right(Box::new(tls));
+            if speaks_http2 {
+                let peer = tcp(&stream).peer_addr().ok();
+                return http2.call((stream, Protocol::Http2, peer)).await;
+            }
+            kept(stream, true).await
+        })
     }
 }

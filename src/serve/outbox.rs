@@ -80,8 +80,8 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::task::LocalSet;
 
-    use super::super::seats::Room;
-    use super::super::seats::tests::guest;
+    use super::super::room::Room;
+    use super::super::room::tests::guest;
     use super::*;
 
     #[test]

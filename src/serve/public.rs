@@ -18,6 +18,7 @@ use actix_web::{App as Site, Error};
 use super::door::{Door, guarded};
 use super::kept::{Keeping, Line};
 use super::open_files;
+use super::stream::acceptor;
 use crate::app::App;
 use crate::web;
 
@@ -43,8 +44,6 @@ pub(super) fn server(
     open_files::raise();
     let connections = open_files::room().map_or(limits.connections, |room| room.min(limits.connections));
     let each = connections.div_ceil(workers);
-    // How many TLS handshakes may go on at once. Of the library's own 256 a single address could hold all, and shut everybody out.
-    actix_tls::accept::max_concurrent_tls_connect(each);
     let door = Door::new(connections, limits.connections_per_address, &app.settings.trusted_proxies);
 
     let builder = Server::build()
@@ -59,28 +58,27 @@ pub(super) fn server(
     };
     let head = Duration::from_secs(u64::try_from(limits.head_seconds).unwrap_or(5));
     let (app, routes) = (Arc::clone(app), web::routes(app));
-    let server = match tls {
-        None => builder.listen("public", listener, move || {
-            let http = HttpService::build()
-                .keep_alive(KeepAlive::Os)
-                .client_request_timeout(head)
-                .client_disconnect_timeout(GOODBYE)
-                .local_addr(address)
-                .on_connect_ext(|line: &Line, data| drop(data.insert(line.turns())))
-                .finish(front(&app, routes.clone()));
-            guarded(Arc::clone(&door), Keeping { http, head, stopped: stopped.clone() })
-        }),
-        Some(tls) => builder.listen("public", listener, move || {
-            let http = HttpService::build()
+    let tls = tls.map(acceptor);
+    let server = builder.listen("public", listener, move || {
+        let http = HttpService::build()
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(head)
+            .client_disconnect_timeout(GOODBYE)
+            .local_addr(address)
+            .on_connect_ext(|line: &Line, data| drop(data.insert(line.turns())))
+            .finish(front(&app, routes.clone()));
+        let secure = tls.clone().map(|tls| {
+            let http2 = HttpService::build()
                 .graceful_shutdown_signal(stopped.clone())
-                .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(head)
+                .keep_alive(KEEP_ALIVE)
                 .client_disconnect_timeout(GOODBYE)
                 .local_addr(address)
                 .finish(front(&app, routes.clone()));
-            guarded(Arc::clone(&door), http.rustls_0_23(tls.clone()))
-        }),
-    };
+            (tls, http2)
+        });
+        guarded(Arc::clone(&door), Keeping { http, secure, head, stopped: stopped.clone() })
+    });
     Ok(server?.run())
 }
 

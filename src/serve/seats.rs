@@ -1,27 +1,20 @@
-//! The connections of a worker that are kept, and what each is due: to sleep, to end, or nothing (`kept.rs` says what sleeping is).
+//! A connection that is kept, as its worker sees it: what happened on it last, what it is due (to sleep, to end, or nothing; `kept.rs` says
+//! what sleeping is), and what its peer has not taken yet.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use metrics::Gauge;
 use tokio::io::{AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::public::KEEP_ALIVE;
+use super::stream::{Stream, tcp};
 use crate::web::Turns;
 
-/// How often a worker looks at its connections,
-const ROUND: Duration = Duration::from_secs(1);
-/// and in between, at most, when there are many.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often it looks once it is told to stop.
-const STOPPING: Duration = Duration::from_millis(20);
-/// From how many on that are awake the silent ones are put to sleep, for each worker: fewer cost less than the waking would.
-const MANY: usize = 256;
+/// How long it is silent at the least before it sleeps.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// What the head of a later request may take beyond the setting: that of a first one is the library's to count, which answers 408.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -54,7 +47,7 @@ pub(super) enum Told {
 /// A connection, as its worker sees it.
 pub(super) struct Seat {
     /// Where it stands among the others.
-    place: Cell<usize>,
+    pub(super) place: Cell<usize>,
     pub(super) turns: Rc<Turns>,
     last: Cell<Last>,
     /// The last bytes that came are the end of a head,
@@ -62,19 +55,37 @@ pub(super) struct Seat {
     /// and so many turns had begun before them.
     begun_before: Cell<u32>,
     /// Something happened since the worker looked.
-    stirred: Cell<bool>,
+    pub(super) stirred: Cell<bool>,
     /// When it looked first after that.
-    since: Cell<Instant>,
+    pub(super) since: Cell<Instant>,
     pub(super) told: Cell<Option<Told>>,
-    asleep: Cell<bool>,
+    pub(super) asleep: Cell<bool>,
     /// The task that serves it.
     pub(super) task: RefCell<Waker>,
-    pub(super) stream: RefCell<TcpStream>,
+    pub(super) stream: RefCell<Stream>,
     /// What the library has said and the peer has not taken.
     unsent: RefCell<Vec<u8>>,
 }
 
 impl Seat {
+    /// That of a connection which was opened since the worker looked, at `looked`.
+    pub(super) fn new(place: usize, looked: Instant, stream: Stream) -> Self {
+        Self {
+            place: Cell::new(place),
+            turns: Rc::default(),
+            last: Cell::new(Last::Opened),
+            ends_head: Cell::new(false),
+            begun_before: Cell::new(0),
+            stirred: Cell::new(true),
+            since: Cell::new(looked),
+            told: Cell::new(None),
+            asleep: Cell::new(true),
+            task: RefCell::new(Waker::noop().clone()),
+            stream: RefCell::new(stream),
+            unsent: RefCell::default(),
+        }
+    }
+
     /// Whether it is certain that nothing of a request is with the library: the last request had no body, so it ended with its head; it is
     /// answered, and the answer was taken; the last bytes that came end a head, so that they are not the beginning of a further one; and
     /// one turn began since, so that the head is not one that the library has not looked at, behind a queue of others (16 and more).
@@ -84,7 +95,7 @@ impl Seat {
     }
 
     /// What becomes of it after it was silent for so long, where many others are awake or not.
-    fn due(&self, silent: Duration, many: bool, head: Duration) -> Option<Told> {
+    pub(super) fn due(&self, silent: Duration, many: bool, head: Duration) -> Option<Told> {
         if self.told.get().is_some() || self.turns.is_answering() {
             return None;
         }
@@ -100,7 +111,7 @@ impl Seat {
         }
     }
 
-    fn tell(&self, told: Told) {
+    pub(super) fn tell(&self, told: Told) {
         self.told.set(Some(told));
         self.task.borrow().wake_by_ref();
     }
@@ -123,67 +134,69 @@ impl Seat {
     /// There is something to say, which is to be sent.
     pub(super) fn says(&self) {
         self.last.set(Last::Says);
-        self.is_no_pause();
-    }
-
-    /// We said something, and all of it was taken or not.
-    pub(super) fn said(&self, all: bool) {
-        let was_blocked = self.is_blocked();
-        self.last.set(if all { Last::Said } else { Last::Blocked });
-        self.stirred.set(true);
-        if was_blocked && all {
-            // What came meanwhile was not read, and nobody is told of it again.
-            self.task.borrow().wake_by_ref();
-        }
-        self.is_no_pause();
-    }
-
-    /// Whoever still had something to say was not between two requests after all.
-    fn is_no_pause(&self) {
+        // Whoever still had something to say was not between two requests after all.
         if self.told.get() == Some(Told::Sleep) {
             self.told.set(Some(Told::End));
         }
     }
 
-    /// Says something of which the library knows no more. What the peer does not take waits.
+    /// Says something of which the library knows no more. What the peer does not take waits, in order, and its task sees to it.
     pub(super) fn send(&self, said: &[u8]) {
-        let mut unsent = self.unsent.borrow_mut();
-        if !unsent.is_empty() {
-            unsent.extend_from_slice(said);
-            return;
+        let task = self.task.borrow();
+        let cx = &mut Context::from_waker(&task);
+        let mut rest = said;
+        if !self.is_blocked() && !rest.is_empty() {
+            match Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, rest) {
+                Poll::Ready(Ok(taken)) => rest = rest.get(taken..).unwrap_or_default(),
+                Poll::Ready(Err(_)) => return self.tell(Told::End),
+                Poll::Pending => {}
+            }
         }
-        let taken = match self.stream.borrow().try_write(said) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return self.tell(Told::End),
-            taken => taken.unwrap_or(0),
-        };
-        let rest = said.get(taken..).unwrap_or_default();
-        if !rest.is_empty() {
-            unsent.extend_from_slice(rest);
-            self.said(false);
-            // The task waits for the peer from now on.
-            self.task.borrow().wake_by_ref();
+        self.unsent.borrow_mut().extend_from_slice(rest);
+        if self.poll_rest(cx).is_pending() {
+            self.last.set(Last::Blocked);
+            self.stirred.set(true);
         } else if self.last.get() == Last::Says {
             // Else something came since, which counts.
-            self.said(true);
+            self.last.set(Last::Said);
+            self.stirred.set(true);
         }
     }
 
     /// Goes on with what the peer did not take; ready when nothing of it waits.
     pub(super) fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_blocked() {
+            ready!(self.poll_rest(cx));
+            self.last.set(Last::Said);
+            self.stirred.set(true);
+            // What came meanwhile was not read, and nobody is told of it again.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stream = self.stream.borrow_mut();
         let mut unsent = self.unsent.borrow_mut();
         while !unsent.is_empty() {
-            let mut stream = self.stream.borrow_mut();
-            if let Ok(taken @ 1..) = ready!(Pin::new(&mut *stream).poll_write(cx, &unsent)) {
-                drop(unsent.drain(..taken));
-            } else {
-                unsent.clear();
-                self.tell(Told::End);
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &unsent)) {
+                Ok(taken @ 1..) => drop(unsent.drain(..taken)),
+                _ => return self.is_gone(&mut unsent),
             }
             if unsent.is_empty() {
                 *unsent = Vec::new();
-                self.said(true);
             }
         }
+        match ready!(Pin::new(&mut *stream).poll_flush(cx)) {
+            Ok(()) => Poll::Ready(()),
+            Err(_) => self.is_gone(&mut unsent),
+        }
+    }
+
+    /// Nobody is there to take the rest.
+    fn is_gone(&self, unsent: &mut Vec<u8>) -> Poll<()> {
+        unsent.clear();
+        self.tell(Told::End);
         Poll::Ready(())
     }
 
@@ -193,169 +206,24 @@ impl Seat {
             return Poll::Ready(false);
         }
         let mut byte = [0; 1];
-        let seen = ready!(self.stream.borrow().poll_peek(cx, &mut ReadBuf::new(&mut byte)));
+        let seen = ready!(tcp(&self.stream.borrow()).poll_peek(cx, &mut ReadBuf::new(&mut byte)));
         Poll::Ready(seen.is_ok_and(|bytes| bytes > 0))
     }
 }
 
-/// The connections of one worker.
-pub(super) struct Room {
-    head: Duration,
-    seats: RefCell<Vec<Rc<Seat>>>,
-    awake: Cell<usize>,
-    looked: Cell<Instant>,
-    count_awake: Gauge,
-    count_asleep: Gauge,
-}
-
-impl Room {
-    pub(super) fn new(head: Duration) -> Rc<Self> {
-        Rc::new(Self {
-            head,
-            seats: RefCell::default(),
-            awake: Cell::new(0),
-            looked: Cell::new(Instant::now()),
-            count_awake: metrics::gauge!("cnx_connections", "state" => "awake"),
-            count_asleep: metrics::gauge!("cnx_connections", "state" => "asleep"),
-        })
-    }
-
-    /// Lets every connection know what it is due.
-    fn look(&self, now: Instant) {
-        self.looked.set(now);
-        let many = self.awake.get() > MANY;
-        for seat in self.seats.borrow().iter() {
-            if seat.stirred.take() {
-                seat.since.set(now);
-            } else if let Some(told) = seat.due(now.duration_since(seat.since.get()), many, self.head) {
-                seat.tell(told);
-            }
-        }
-    }
-
-    /// Ends the connections that wait for a request. One that is answered ends by its answer, which says so.
-    fn dismiss(&self) {
-        for seat in self.seats.borrow().iter() {
-            if !seat.turns.is_answering() && seat.last.get() != Last::Blocked {
-                seat.tell(Told::End);
-            }
-        }
-    }
-
-    /// One more is awake: others may have to sleep for it.
-    fn wake_one(&self) {
-        self.awake.set(self.awake.get() + 1);
-        self.count_awake.increment(1.0);
-        if self.awake.get() > MANY {
-            let now = Instant::now();
-            if now.duration_since(self.looked.get()) >= PAUSE {
-                self.look(now);
-            }
-        }
-    }
-
-    fn one_less_awake(&self) {
-        self.awake.set(self.awake.get() - 1);
-        self.count_awake.decrement(1.0);
-    }
-}
-
-/// Looks around until the worker ends.
-pub(super) async fn rounds(room: Rc<Room>, stopped: impl Future<Output = ()>) {
-    let mut stopped = std::pin::pin!(stopped);
-    loop {
-        tokio::select! {
-            () = &mut stopped => break,
-            () = tokio::time::sleep(ROUND) => room.look(Instant::now()),
-        }
-    }
-    loop {
-        room.dismiss();
-        tokio::time::sleep(STOPPING).await;
-    }
-}
-
-/// A connection's place among the others, for as long as it is open.
-pub(super) struct Guest {
-    room: Rc<Room>,
-    pub(super) seat: Rc<Seat>,
-}
-
-impl Guest {
-    pub(super) fn enter(room: Rc<Room>, stream: TcpStream) -> Self {
-        let seat = Rc::new(Seat {
-            place: Cell::new(room.seats.borrow().len()),
-            turns: Rc::default(),
-            last: Cell::new(Last::Opened),
-            ends_head: Cell::new(false),
-            begun_before: Cell::new(0),
-            stirred: Cell::new(true),
-            since: Cell::new(room.looked.get()),
-            told: Cell::new(None),
-            asleep: Cell::new(true),
-            task: RefCell::new(Waker::noop().clone()),
-            stream: RefCell::new(stream),
-            unsent: RefCell::default(),
-        });
-        room.seats.borrow_mut().push(Rc::clone(&seat));
-        room.count_asleep.increment(1.0);
-        Self { room, seat }
-    }
-
-    pub(super) fn sleep(&self) {
-        self.seat.told.set(None);
-        self.seat.asleep.set(true);
-        self.room.one_less_awake();
-        self.room.count_asleep.increment(1.0);
-    }
-
-    pub(super) fn wake(&self) {
-        self.seat.asleep.set(false);
-        // It is about to be read, which others do not see yet.
-        self.seat.stirred.set(true);
-        self.room.count_asleep.decrement(1.0);
-        self.room.wake_one();
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        if self.seat.asleep.get() {
-            self.room.count_asleep.decrement(1.0);
-        } else {
-            self.room.one_less_awake();
-        }
-        let mut seats = self.room.seats.borrow_mut();
-        let place = self.seat.place.get();
-        seats.swap_remove(place);
-        if let Some(moved) = seats.get(place) {
-            moved.place.set(place);
-        }
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use tokio::net::TcpListener;
-
+mod tests {
+    use super::super::room::Room;
+    use super::super::room::tests::guest;
     use super::*;
-
-    /// A connection's place in `room`, and its peer.
-    pub(in crate::serve) async fn guest(room: &Rc<Room>) -> (Guest, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.writable().await.unwrap();
-        (Guest::enter(Rc::clone(room), stream), peer)
-    }
 
     #[tokio::test]
     async fn a_connection_is_due_by_its_silence_and_by_whose_turn_it_is() {
-        let room = Room::new(Duration::from_secs(5));
-        let (guest, _peer) = guest(&room).await;
+        let head = Duration::from_secs(5);
+        let (guest, _peer) = guest(&Room::new(head)).await;
         let due = |last, seconds, many| {
             guest.seat.last.set(last);
-            guest.seat.due(Duration::from_secs(seconds), many, room.head)
+            guest.seat.due(Duration::from_secs(seconds), many, head)
         };
         assert!(due(Last::Opened, 4, true).is_none());
         assert!(due(Last::Opened, 5, false) == Some(Told::End));
@@ -371,8 +239,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn what_comes_before_an_answer_is_sent_counts_as_the_last() {
-        let room = Room::new(Duration::from_secs(5));
-        let (guest, _peer) = guest(&room).await;
+        let (guest, _peer) = guest(&Room::new(Duration::from_secs(5))).await;
         guest.seat.says();
         guest.seat.came(b"GET /");
         guest.seat.send(b"an answer");
@@ -380,22 +247,5 @@ pub(super) mod tests {
         guest.seat.says();
         guest.seat.send(b"an answer");
         assert!(guest.seat.last.get() == Last::Said);
-    }
-
-    #[tokio::test]
-    async fn those_who_leave_make_no_gap() {
-        let room = Room::new(Duration::from_secs(5));
-        let mut guests = Vec::new();
-        for _ in 0..5 {
-            guests.push(guest(&room).await.0);
-        }
-        guests.iter().for_each(Guest::wake);
-        assert_eq!(room.awake.get(), 5);
-        for leaves in [1, 3, 0, 0, 0] {
-            drop(guests.remove(leaves));
-            let seats = room.seats.borrow();
-            assert_eq!((seats.len(), room.awake.get()), (guests.len(), guests.len()));
-            assert!(seats.iter().enumerate().all(|(place, seat)| seat.place.get() == place));
-        }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::{Node, Place};
+use crate::tls::{Tunnel, certificates};
 use crate::wire::{Wire, get};
 use crate::world::free_port;
 
@@ -14,21 +15,40 @@ const MANY: usize = 700;
 
 struct Server {
     node: Node,
+    /// Where it is spoken to without TLS, whether it has TLS of its own or not.
+    base: String,
     metrics: String,
+    _tunnel: Option<Tunnel>,
     _place: Place,
 }
 
 impl Server {
-    fn start() -> Self {
+    /// One without TLS of its own, then one with it: connections are kept in the same way.
+    fn each() -> impl Iterator<Item = Self> {
+        [false, true].into_iter().map(Self::start)
+    }
+
+    fn start(secure: bool) -> Self {
         let metrics = format!("127.0.0.1:{}", free_port());
         let mut place = Place::new();
+        // A body waits until many others were opened.
+        place.set("CNX_LIMITS__BODY_SECONDS", "60");
         place.set("CNX_WORKERS", "1").set("CNX_METRICS_LISTEN", &metrics);
+        let tunnel = secure.then(|| {
+            certificates(place.dir());
+            let of = |file: &str| place.dir().join(file).display().to_string();
+            let (cert, key, url) = (of("cert.pem"), of("key.pem"), place.base.replace("http:", "https:"));
+            place.set("CNX_TLS__CERT", &cert).set("CNX_TLS__KEY", &key).set("CNX_PUBLIC_URL", &url);
+            let tunnel = Tunnel::to(&place.base, place.dir());
+            place.base.clone_from(&tunnel.base);
+            tunnel
+        });
         let node = place.serve(&[]);
-        Self { node, metrics: format!("http://{metrics}"), _place: place }
+        Self { node, base: place.base.clone(), metrics: format!("http://{metrics}"), _tunnel: tunnel, _place: place }
     }
 
     fn open(&self) -> Wire {
-        Wire::open(&self.node.base)
+        Wire::open(&self.base)
     }
 
     /// How many of the connections are `awake` or `asleep`.
@@ -85,7 +105,10 @@ fn posted(body: &str) -> String {
 /// Each in a state in which something of a request is, or may be, with the server: these must not be taken for silent.
 #[test]
 fn where_many_connections_are_open_silent_ones_sleep_and_no_request_is_lost_f14() {
-    let server = Server::start();
+    Server::each().for_each(|server| many_sleep(&server));
+}
+
+fn many_sleep(server: &Server) {
     let post = posted("token=a\r\n\r\n");
     let (half, rest) = ASK.split_at(20);
 
@@ -167,21 +190,24 @@ fn where_many_connections_are_open_silent_ones_sleep_and_no_request_is_lost_f14(
 /// kernel, and must neither be lost, nor be taken for silence, nor cost work.
 #[test]
 fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
-    let server = Server::start();
+    Server::each().for_each(|server| nobody_takes(&server));
+}
+
+fn nobody_takes(server: &Server) {
     let page = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let many = format!("{}{}", page.repeat(154), ASK.repeat(60));
     let body = "token=GET /nosuch HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let post = posted(body);
     let mut behind = Vec::new();
     for last in [post.strip_suffix(body).unwrap(), ASK, &ASK.replace("Host:", "Connection: close\r\nHost:")] {
-        let mut wire = Wire::narrow(&server.node.base);
+        let mut wire = Wire::narrow(&server.base);
         assert!(wire.send(many.as_bytes()));
         std::thread::sleep(SECOND / 2);
         assert!(wire.send(last.as_bytes()));
         behind.push(wire);
     }
     // One that goes on and on costs nothing while it waits.
-    let mut flood = Wire::narrow(&server.node.base);
+    let mut flood = Wire::narrow(&server.base);
     flood.0.set_nonblocking(true).unwrap();
     while flood.send(many.as_bytes()) {}
     std::thread::sleep(SECOND / 2);
@@ -207,25 +233,29 @@ fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
 #[test]
 fn an_answer_that_is_not_taken_at_once_is_sent_later_f12() {
     const QUESTIONS: usize = 1500;
-    let server = Server::start();
-    let mut wire = Wire::narrow(&server.node.base);
-    for _ in 0..QUESTIONS {
-        assert!(wire.send(b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        std::thread::sleep(SECOND / 5000);
+    for server in Server::each() {
+        let mut wire = Wire::narrow(&server.base);
+        for _ in 0..QUESTIONS {
+            assert!(wire.send(b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            std::thread::sleep(SECOND / 5000);
+        }
+        hears(&mut wire, QUESTIONS);
+        assert_eq!(asks(&mut wire, ASK), 200);
     }
-    hears(&mut wire, QUESTIONS);
-    assert_eq!(asks(&mut wire, ASK), 200);
 }
 
 #[test]
 fn a_stop_tells_kept_connections_and_then_ends_those_that_sleep_too_f20() {
-    let mut server = Server::start();
+    Server::each().for_each(stops);
+}
+
+fn stops(mut server: Server) {
     let mut crowd = server.crowd();
     server.until("asleep", |count| count > MANY / 2);
     server.node.signal("TERM");
     let began = Instant::now();
     // For a moment it answers still, and says with it that nothing more is to be asked here.
-    while is_ready(&server.node.base) {
+    while is_ready(&server.base) {
         assert!(began.elapsed() < SECOND / 2, "it does not stop");
     }
     for wire in crowd.iter_mut().step_by(100) {

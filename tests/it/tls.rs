@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cnx::base::algorithm::Algorithm;
 use cnx::base::time::{Clock, Timestamp};
@@ -13,7 +15,15 @@ use cnx::flow::trust::{self, NewRule};
 use cnx::oauth::params::Params;
 use cnx::oauth::trust::{ClaimRule, IssuerKeys};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Authority, KeyPair};
+use reqwest::{StatusCode, Version};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
 
 use crate::token_requests::{granted, refused};
 use crate::world::{JWT_BEARER, On, START, World, by, claims};
@@ -31,6 +41,50 @@ pub fn certificates(folder: &Path) {
     std::fs::write(folder.join("ca.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), signed.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), own.serialize_pem()).unwrap();
+}
+
+/// A way in for clients that speak no TLS: what they say goes on, encrypted, and so does the answer; of neither side more is taken than the
+/// other takes.
+pub struct Tunnel {
+    pub base: String,
+    _runtime: Runtime,
+}
+
+impl Tunnel {
+    /// To the server at the port of `base`, which need not be there yet; `folder` has its authority.
+    pub fn to(base: &str, folder: &Path) -> Self {
+        let port = url::Url::parse(base).unwrap().port().unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let connector =
+            TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let base = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass_on(client, port, connector.clone()));
+            }
+        });
+        Self { base, _runtime: runtime }
+    }
+}
+
+/// Until either side ends, which the other is told.
+async fn pass_on(mut client: TcpStream, port: u16, connector: TlsConnector) -> std::io::Result<()> {
+    // What it holds on the way is little.
+    const HELD: u32 = 16 * 1024;
+    socket2::SockRef::from(&client).set_send_buffer_size(HELD as usize)?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(HELD)?;
+    let server = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let mut server = connector.connect("localhost".try_into().unwrap(), server).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
 }
 
 /// A server with TLS of its own.
@@ -74,6 +128,26 @@ async fn a_server_with_tls_of_its_own_is_https_throughout_r92_s_m1() {
     assert!(stranger.get(world.url("/healthz")).send().await.is_err(), "nobody else trusts this authority");
     let plain = world.base.replace("https://", "http://");
     assert!(http.get(format!("{plain}/healthz")).send().await.is_err(), "plain http is not spoken there");
+}
+
+/// An answer over HTTP/2 is sent in two parts. Where the second waits until the client has confirmed the first, which clients do not hurry
+/// to do, each answer takes 44 ms: 4.4 s for all of these.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_part_of_an_answer_waits_until_the_other_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let world = secure(folder.path()).await;
+    for version in [Version::HTTP_2, Version::HTTP_11] {
+        let http = client(folder.path());
+        let http = if version == Version::HTTP_2 { http } else { http.http1_only() }.build().unwrap();
+        let began = Instant::now();
+        for _ in 0..100 {
+            let answer = http.get(world.url("/.well-known/openid-configuration")).send().await.unwrap();
+            assert_eq!((answer.status(), answer.version()), (StatusCode::OK, version));
+            answer.bytes().await.unwrap();
+        }
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
