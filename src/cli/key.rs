@@ -270,12 +270,8 @@ fn verify(context: &Context, arguments: &Verify) -> Result<(), Refused> {
     context.with_database(|app| async move {
         let now = app.now();
         let scopes: Vec<&str> = arguments.scope.iter().map(String::as_str).collect();
-        let asked = Asked {
-            credential: key.reveal(),
-            scopes: &scopes,
-            address: arguments.ip,
-            ..Asked::default()
-        };
+        let asked =
+            Asked { credential: key.reveal(), scopes: &scopes, address: arguments.ip, ..Asked::default() };
         let (valid, code, found) = match check::check(&app, &asked, now).await? {
             Verdict::Allowed(allowed) => (true, "VALID", allowed.key),
             Verdict::Refused { refusal, key, .. } => (false, refusal.code(), key),

@@ -7,7 +7,7 @@
 //! that nothing of a request is with the library ([`super::seats`]).
 //!
 //! With TLS of our own it is the same from the handshake on, for HTTP/1.1. HTTP/2 has many requests at a time and ways of its own to keep
-//! a connection, limit it and end it, which are the library's.
+//! and limit a connection, which are the library's; at a stop it tells nobody, and is cut when the time for that is over.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 
 use super::outbox::{Outbox, SHORT, deliveries};
+use super::public::GOODBYE;
 use super::room::{Guest, Room, rounds};
 use super::seats::{Seat, Told};
 use super::stream::{Stream, speaks_http2, tcp};
@@ -34,13 +35,14 @@ use crate::web::Turns;
 
 /// What a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(3);
+/// How many requests the library takes in advance.
+const QUEUE: u32 = 16;
 
 /// A connection as the HTTP library is given it.
 pub(super) type Arrived<T> = (T, Protocol, Option<SocketAddr>);
 
-/// Serves a connection from its first byte to its end, by as many of the library's dispatchers as it wakes up times. Of a secure one the
-/// first bytes may have come with the handshake.
-async fn keep<S>(http: Rc<S>, outbox: Rc<Outbox>, guest: Guest, mut has_come: bool) -> Result<(), S::Error>
+/// Serves a connection from its first byte to its end, by as many of the library's dispatchers as it wakes up times.
+async fn keep<S>(http: Rc<S>, outbox: Rc<Outbox>, guest: Guest) -> Result<(), S::Error>
 where
     S: Service<Arrived<Line>, Response = ()>,
 {
@@ -51,24 +53,39 @@ where
         Poll::Ready(())
     })
     .await;
-    while has_come || poll_fn(|cx| seat.poll_woken(cx)).await {
-        has_come = false;
+    let ended = loop {
+        if !poll_fn(|cx| seat.poll_woken(cx)).await {
+            break Ok(());
+        }
         guest.wake();
         let line = Line { seat: Rc::clone(seat), outbox: Rc::clone(&outbox) };
         // In a box of its own, so that a connection that sleeps does not hold the room for it.
         let mut served = Box::pin(http.call((line, Protocol::Http1, peer)));
-        poll_fn(|cx| {
-            // The library takes it for sent, so that nobody else waits until it is.
-            let _ = seat.poll_unsent(cx);
-            served.as_mut().poll(cx)
-        })
-        .await?;
-        if seat.told.get() != Some(Told::Slept) {
-            break;
+        let ended = poll_fn(|cx| poll_served(seat, served.as_mut(), cx)).await;
+        if ended.is_err() || seat.told.get() != Some(Told::Slept) {
+            break ended;
         }
         guest.sleep();
+    };
+    // The library takes for sent what is not yet, does not wait for it where it ends by an error, and knows nothing of an end in sleep.
+    outbox.send();
+    poll_fn(|cx| seat.poll_unsent(cx)).await;
+    let _ = timeout(GOODBYE, poll_fn(|cx| seat.poll_goodbye(cx))).await;
+    ended
+}
+
+/// Lets the library work on a connection, while the peer takes what is said: the library would turn round and round behind what is not
+/// taken, once it holds enough of what came.
+fn poll_served<F: Future>(seat: &Seat, served: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    ready!(seat.poll_unsent(cx));
+    let begun = seat.turns.begun();
+    let ended = served.poll(cx);
+    // With so many in its queue it leaves what came behind them for later, and does not come back to it by itself when it was through with
+    // all of them at once.
+    if ended.is_pending() && seat.turns.begun().wrapping_sub(begun) >= QUEUE {
+        cx.waker().wake_by_ref();
     }
-    Ok(())
+    ended
 }
 
 /// A connection as the HTTP library sees it: told of what happens on it, and able to end before it does.
@@ -87,18 +104,12 @@ impl Line {
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let seat = &self.seat;
-        if seat.told.get().is_some() {
-            return Poll::Ready(Ok(()));
+        match seat.told.get() {
+            Some(Told::Gone) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Some(_) => Poll::Ready(Ok(())),
+            None if seat.is_blocked() => Poll::Pending,
+            None => seat.poll_read(cx, buf),
         }
-        if seat.is_blocked() {
-            return Poll::Pending;
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut *seat.stream.borrow_mut()).poll_read(cx, buf))?;
-        if let Some(came @ [_, ..]) = buf.filled().get(before..) {
-            seat.came(came);
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -106,6 +117,9 @@ impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { seat, outbox } = self.get_mut();
         ready!(seat.poll_unsent(cx));
+        if seat.told.get() == Some(Told::Gone) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if buf.len() <= SHORT {
             outbox.put(seat, buf);
             return Poll::Ready(Ok(buf.len()));
@@ -150,7 +164,13 @@ where
     F: ServiceFactory<Arrived<Line>, Config = (), Response = ()>,
     F::Service: 'static,
     F::Future: 'static,
-    G: ServiceFactory<Arrived<Stream>, Config = (), Response = (), Error = F::Error, InitError = F::InitError>,
+    G: ServiceFactory<
+            Arrived<Stream>,
+            Config = (),
+            Response = (),
+            Error = F::Error,
+            InitError = F::InitError,
+        >,
     G::Service: 'static,
     G::Future: 'static,
     W: Fn() -> Stopped,
@@ -208,8 +228,8 @@ where
         // An answer in several parts does not wait until the peer has confirmed the first.
         let _ = stream.set_nodelay(true);
         let (http, outbox, room) = (Rc::clone(&self.http), Rc::clone(&self.outbox), Rc::clone(&self.room));
-        let kept = move |stream, has_come| keep(http, outbox, Guest::enter(room, stream), has_come);
-        let Some((tls, http2)) = &self.secure else { return Box::pin(kept(Either::Left(stream), false)) };
+        let kept = move |stream| keep(http, outbox, Guest::enter(room, stream));
+        let Some((tls, http2)) = &self.secure else { return Box::pin(kept(Either::Left(stream))) };
         let (handshake, http2) = (timeout(HANDSHAKE, tls.accept(stream)), Rc::clone(http2));
         Box::pin(async move {
             // Whoever speaks no TLS, or not in time, is not told why.
@@ -220,7 +240,7 @@ where
                 let peer = tcp(&stream).peer_addr().ok();
                 return http2.call((stream, Protocol::Http2, peer)).await;
             }
-            kept(stream, true).await
+            kept(stream).await
         })
     }
 }

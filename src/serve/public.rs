@@ -27,7 +27,7 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests in flight may take after the stop signal, in seconds.
 const SHUTDOWN_SECONDS: u64 = 8;
 /// How long an end that we began may take the peer.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The server behind `listener`, which listens at `address`; with TLS where `tls` is given.
 pub(super) fn server(
@@ -69,7 +69,6 @@ pub(super) fn server(
             .finish(front(&app, routes.clone()));
         let secure = tls.clone().map(|tls| {
             let http2 = HttpService::build()
-                .graceful_shutdown_signal(stopped.clone())
                 .client_request_timeout(head)
                 .keep_alive(KEEP_ALIVE)
                 .client_disconnect_timeout(GOODBYE)

@@ -2,15 +2,16 @@
 //! what sleeping is), and what its peer has not taken yet.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::public::KEEP_ALIVE;
-use super::stream::{Stream, tcp};
+use super::stream::Stream;
 use crate::web::Turns;
 
 /// How long it is silent at the least before it sleeps.
@@ -42,6 +43,8 @@ pub(super) enum Told {
     Slept,
     /// The connection is to end.
     End,
+    /// The peer takes and says nothing any more: what is still to be done for it is for nobody.
+    Gone,
 }
 
 /// A connection, as its worker sees it.
@@ -65,6 +68,8 @@ pub(super) struct Seat {
     pub(super) stream: RefCell<Stream>,
     /// What the library has said and the peer has not taken.
     unsent: RefCell<Vec<u8>>,
+    /// The byte that woke it.
+    first: Cell<Option<u8>>,
 }
 
 impl Seat {
@@ -83,6 +88,7 @@ impl Seat {
             task: RefCell::new(Waker::noop().clone()),
             stream: RefCell::new(stream),
             unsent: RefCell::default(),
+            first: Cell::new(None),
         }
     }
 
@@ -104,6 +110,10 @@ impl Seat {
             // The system counts the time of what the peer does not take.
             Last::Says | Last::Blocked => None,
             Last::Came => (self.turns.begun() > 0 && silent >= head + GRACE).then_some(Told::End),
+            // The beginning of a head came along with the request that was answered.
+            Last::Said if self.turns.are_over() && !self.ends_head.get() => {
+                (silent >= head + GRACE).then_some(Told::End)
+            }
             Last::Said if silent >= KEEP_ALIVE => Some(Told::End),
             Last::Said => {
                 (many && !self.asleep.get() && silent >= PAUSE && self.is_between()).then_some(Told::Sleep)
@@ -112,12 +122,30 @@ impl Seat {
     }
 
     pub(super) fn tell(&self, told: Told) {
-        self.told.set(Some(told));
+        if self.told.get() != Some(Told::Gone) {
+            self.told.set(Some(told));
+        }
         self.task.borrow().wake_by_ref();
     }
 
+    /// Reads what the peer says, the byte that woke it first.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if let Some(first) = self.first.take() {
+            buf.put_slice(&[first]);
+        }
+        let read = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf);
+        match buf.filled().get(before..) {
+            Some(came @ [_, ..]) => {
+                self.came(came);
+                Poll::Ready(Ok(()))
+            }
+            _ => read,
+        }
+    }
+
     /// The peer's silence is broken. Counted from the first bytes on: whoever sends a head letter by letter is not waited for.
-    pub(super) fn came(&self, bytes: &[u8]) {
+    fn came(&self, bytes: &[u8]) {
         if self.last.replace(Last::Came) != Last::Came {
             self.stirred.set(true);
         }
@@ -148,7 +176,7 @@ impl Seat {
         if !self.is_blocked() && !rest.is_empty() {
             match Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, rest) {
                 Poll::Ready(Ok(taken)) => rest = rest.get(taken..).unwrap_or_default(),
-                Poll::Ready(Err(_)) => return self.tell(Told::End),
+                Poll::Ready(Err(_)) => return self.tell(Told::Gone),
                 Poll::Pending => {}
             }
         }
@@ -196,18 +224,25 @@ impl Seat {
     /// Nobody is there to take the rest.
     fn is_gone(&self, unsent: &mut Vec<u8>) -> Poll<()> {
         unsent.clear();
-        self.tell(Told::End);
+        self.tell(Told::Gone);
         Poll::Ready(())
     }
 
-    /// Ready when a sleeping connection has something to read, or, with `false`, when it is over.
+    /// Ready when a sleeping connection has something to say, or, with `false`, when it is over. What TLS says among itself wakes nobody.
     pub(super) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.told.get() == Some(Told::End) {
+        if self.told.get().is_some() {
             return Poll::Ready(false);
         }
         let mut byte = [0; 1];
-        let seen = ready!(tcp(&self.stream.borrow()).poll_peek(cx, &mut ReadBuf::new(&mut byte)));
-        Poll::Ready(seen.is_ok_and(|bytes| bytes > 0))
+        let mut buf = ReadBuf::new(&mut byte);
+        let read = ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buf));
+        self.first.set(buf.filled().first().copied());
+        Poll::Ready(read.is_ok() && !buf.filled().is_empty())
+    }
+
+    /// Says good-bye, where nobody did yet.
+    pub(super) fn poll_goodbye(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx).map(drop)
     }
 }
 

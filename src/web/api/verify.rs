@@ -99,7 +99,9 @@ impl<'a> Verified<'a> {
             key_id: key.map(|key| key.id.as_str()),
             name: key.map(|key| key.name.as_str()),
             organization_id: key.map(|key| key.organization),
-            owner: key.map(|key| key.created_by.as_str()).or(token.and_then(|token| token.token_of.as_deref())),
+            owner: key
+                .map(|key| key.created_by.as_str())
+                .or(token.and_then(|token| token.token_of.as_deref())),
             environment: key.map(|key| key.environment.as_str()),
             scopes: of_key.or_else(|| token.map(|token| token.scopes.split(' ').collect())),
             expires_at: expires_at.map(Timestamp::to_rfc3339),
