@@ -2,6 +2,7 @@
 //! tells them first (F20).
 
 use std::io::Read as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::process::{Node, Place};
@@ -19,7 +20,7 @@ struct Server {
     /// Where it is spoken to without TLS, whether it has TLS of its own or not.
     base: String,
     metrics: String,
-    _tunnel: Option<Tunnel>,
+    tunnel: Option<Tunnel>,
     _place: Place,
 }
 
@@ -45,13 +46,7 @@ impl Server {
             tunnel
         });
         let node = place.serve(&[]);
-        Self {
-            node,
-            base: place.base.clone(),
-            metrics: format!("http://{metrics}"),
-            _tunnel: tunnel,
-            _place: place,
-        }
+        Self { node, base: place.base.clone(), metrics: format!("http://{metrics}"), tunnel, _place: place }
     }
 
     fn open(&self) -> Wire {
@@ -78,9 +73,13 @@ impl Server {
 
     /// So many connections, each after an answer.
     fn crowd(&self) -> Vec<Wire> {
-        let mut wires: Vec<Wire> = (0..MANY).map(|_| self.open()).collect();
-        assert!(wires.iter_mut().all(|wire| asks(wire, ASK) == 200));
-        wires
+        // Each asks at once: those that say nothing for long are not kept.
+        let ask = |_| {
+            let mut wire = self.open();
+            assert_eq!(asks(&mut wire, ASK), 200);
+            wire
+        };
+        (0..MANY).map(ask).collect()
     }
 }
 
@@ -359,6 +358,9 @@ fn stops(mut server: Server) {
     }
     assert!(server.node.wait(5 * SECOND).success());
     assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+    // Those that slept were told too, where TLS has a word for it (RFC 8446 §6.1).
+    let cut = server.tunnel.map_or(0, |tunnel| tunnel.cut.load(Ordering::SeqCst));
+    assert_eq!(cut, 0, "ended without a word");
 }
 
 /// Whether the node does not say yet that it stops.

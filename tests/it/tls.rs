@@ -1,9 +1,11 @@
 //! Our own TLS, and what is fetched over it: one server trusts another one's tokens, whose keys it reads over https with a certificate
 //! authority that only the settings know.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cnx::base::algorithm::Algorithm;
@@ -47,6 +49,8 @@ pub fn certificates(folder: &Path) {
 /// other takes.
 pub struct Tunnel {
     pub base: String,
+    /// How many times the server ended without a word.
+    pub cut: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
 
@@ -63,12 +67,19 @@ impl Tunnel {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let base = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let cut = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&cut);
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass_on(client, port, connector.clone()));
+                let (passed, counted) = (pass_on(client, port, connector.clone()), Arc::clone(&counted));
+                tokio::spawn(async move {
+                    if passed.await.is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof) {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
             }
         });
-        Self { base, _runtime: runtime }
+        Self { base, cut, _runtime: runtime }
     }
 }
 
@@ -82,7 +93,9 @@ async fn pass_on(mut client: TcpStream, port: u16, connector: TlsConnector) -> s
     let server = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let mut server = connector.connect("localhost".try_into().unwrap(), server).await?;
+    let server = connector.connect("localhost".try_into().unwrap(), server).await;
+    // Of a handshake that fails nobody is owed a word.
+    let mut server = server.map_err(std::io::Error::other)?;
     tokio::io::copy_bidirectional(&mut client, &mut server).await?;
     Ok(())
 }
