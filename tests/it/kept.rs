@@ -12,6 +12,8 @@ use crate::world::free_port;
 
 const SECOND: Duration = Duration::from_secs(1);
 const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// The longest answer of an address that needs no credentials.
+const PAGE: &str = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Those beyond the first 256 of a worker sleep.
 const MANY: usize = 700;
 
@@ -200,8 +202,7 @@ fn what_comes_behind_answers_that_nobody_takes_waits_and_is_answered_f12_f14() {
 }
 
 fn nobody_takes(server: &Server) {
-    let page = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let many = format!("{}{}", page.repeat(154), ASK.repeat(60));
+    let many = format!("{}{}", PAGE.repeat(154), ASK.repeat(60));
     let body = "token=GET /nosuch HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let post = posted(body);
     let mut behind = Vec::new();
@@ -298,8 +299,7 @@ fn answers_that_are_not_taken_yet_outlive_a_request_that_cannot_be_read_f12() {
     for server in Server::each() {
         for questions in 60..90 {
             let mut wire = Wire::narrow(&server.base);
-            let page = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-            wire.send(format!("{}no request\r\n\r\n", page.repeat(questions)).as_bytes());
+            wire.send(format!("{}no request\r\n\r\n", PAGE.repeat(questions)).as_bytes());
             std::thread::sleep(SECOND / 50);
             let heard = wire.rest(20 * SECOND);
             assert!(heard.closed && heard.answers() == questions + 1, "{} of {questions}", heard.answers());
@@ -317,8 +317,7 @@ fn nothing_is_worked_off_for_a_client_that_is_gone_f12() {
             get(&server.metrics, "/metrics").metric(name).unwrap_or_default()
         };
         let mut wire = Wire::narrow(&server.base);
-        let page = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        wire.send(page.repeat(1500).as_bytes());
+        wire.send(PAGE.repeat(1500).as_bytes());
         std::thread::sleep(SECOND);
         let before = asked();
         assert!(before > 1 && before < 1000, "{before}");
