@@ -1,6 +1,6 @@
 //! Answers leave together. What the connections of a worker have to say is collected while the worker goes from one to the next, and sent
 //! when it has been with all that were ready, or as soon as enough of it waits. Somebody who asks from this machine, as a gateway does, is
-//! then woken once for several answers, which costs us as much as a third of one (docs/performance.md); nobody waits for more than a few others.
+//! then woken once for several answers, which costs us up to a quarter of one (docs/performance.md); nobody waits for more than a few others.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

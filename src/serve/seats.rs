@@ -159,6 +159,12 @@ impl Seat {
         self.last.get() == Last::Blocked
     }
 
+    /// Something happened, from which on its silence counts.
+    fn stir(&self, last: Last) {
+        self.last.set(last);
+        self.stirred.set(true);
+    }
+
     /// There is something to say, which is to be sent.
     pub(super) fn says(&self) {
         self.last.set(Last::Says);
@@ -182,12 +188,10 @@ impl Seat {
         }
         self.unsent.borrow_mut().extend_from_slice(rest);
         if self.poll_rest(cx).is_pending() {
-            self.last.set(Last::Blocked);
-            self.stirred.set(true);
+            self.stir(Last::Blocked);
         } else if self.last.get() == Last::Says {
             // Else something came since, which counts.
-            self.last.set(Last::Said);
-            self.stirred.set(true);
+            self.stir(Last::Said);
         }
     }
 
@@ -195,8 +199,7 @@ impl Seat {
     pub(super) fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_blocked() {
             ready!(self.poll_rest(cx));
-            self.last.set(Last::Said);
-            self.stirred.set(true);
+            self.stir(Last::Said);
             // What came meanwhile was not read, and nobody is told of it again.
             cx.waker().wake_by_ref();
         }
